@@ -1,0 +1,56 @@
+-- A tenant is the root of a tree (a customer; a team without a customer; a virtual key without either) and the unit of
+-- consistency and caching. `revision` names one state of a tenant's configuration: whoever holds something built at that
+-- revision may use it for as long as the revision stands.
+
+-- One sequence for all tenants, so that a revision never comes back, not even for a tenant that was deleted and made again.
+CREATE SEQUENCE tenant_revision;
+
+CREATE TABLE tenants (
+    id text PRIMARY KEY,
+    revision bigint NOT NULL DEFAULT nextval('tenant_revision'),
+    changed_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX tenants_changed_at ON tenants (changed_at);
+
+-- Deployment-wide limits (per model, per provider) live in a tenant of their own.
+INSERT INTO tenants (id) VALUES ('global');
+
+-- Locks in id order: two writers that touch the same tenants cannot deadlock here.
+CREATE FUNCTION bump_tenants(tenant_ids text[]) RETURNS void
+    LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM FROM tenants WHERE id = ANY (tenant_ids) ORDER BY id FOR NO KEY UPDATE;
+    UPDATE tenants SET revision = nextval('tenant_revision'), changed_at = now() WHERE id = ANY (tenant_ids);
+END $$;
+
+-- Statement trigger of every table that carries tenant_id: what a statement changed, its tenants before and after.
+CREATE FUNCTION bump_changed_tenants() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+DECLARE
+    changed text[];
+BEGIN
+    IF TG_OP = 'INSERT' THEN
+        SELECT array_agg(DISTINCT tenant_id) INTO changed FROM new_rows;
+    ELSIF TG_OP = 'DELETE' THEN
+        SELECT array_agg(DISTINCT tenant_id) INTO changed FROM old_rows;
+    ELSE
+        SELECT array_agg(DISTINCT tenant_id) INTO changed
+          FROM (SELECT tenant_id FROM old_rows UNION ALL SELECT tenant_id FROM new_rows) AS both_sides;
+    END IF;
+    IF changed IS NOT NULL THEN
+        PERFORM bump_tenants(changed);
+    END IF;
+    RETURN NULL;
+END $$;
+
+-- Transition tables need one trigger per event: this makes the three for a table.
+CREATE PROCEDURE bump_tenants_on_change_of(changed_table text)
+    LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE format('CREATE TRIGGER bump_on_insert AFTER INSERT ON %I REFERENCING NEW TABLE AS new_rows '
+                   'FOR EACH STATEMENT EXECUTE FUNCTION bump_changed_tenants()', changed_table);
+    EXECUTE format('CREATE TRIGGER bump_on_update AFTER UPDATE ON %I REFERENCING OLD TABLE AS old_rows '
+                   'NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION bump_changed_tenants()', changed_table);
+    EXECUTE format('CREATE TRIGGER bump_on_delete AFTER DELETE ON %I REFERENCING OLD TABLE AS old_rows '
+                   'FOR EACH STATEMENT EXECUTE FUNCTION bump_changed_tenants()', changed_table);
+END $$;
