@@ -1,0 +1,56 @@
+"""Meters: one number held against one limit.
+
+A meter's id is derived from its limit: `budget:<budget id>` counts nano-dollars, `tokens:<rate limit id>` tokens,
+`requests:<rate limit id>` requests.
+"""
+
+from datetime import datetime
+
+import msgspec
+
+from service.domain.windows import ResetRule, Window
+
+
+class Meter(msgspec.Struct, frozen=True):
+    """What is counted, and since when: a meter's state counts only if its epoch and window are the meter's own."""
+
+    id: str
+    epoch: int
+    rule: ResetRule
+
+
+class MeterState(msgspec.Struct, frozen=True):
+    """The running total of one meter: `used` in its unit, for one window of one epoch."""
+
+    epoch: int
+    window_start: datetime
+    used: int
+
+
+class MeterWindow(msgspec.Struct, frozen=True):
+    """A meter's state with the meter it belongs to, as it travels between the stores."""
+
+    meter_id: str
+    tenant_id: str
+    epoch: int
+    window_start: datetime
+    used: int
+
+
+def used_in(window: Window, meter: Meter, state: MeterState) -> int:
+    """What `state` says was used in `window`: a window that has ended, or another epoch's, reads as zero."""
+    if state.epoch != meter.epoch or state.window_start != window.start:
+        return 0
+    return state.used
+
+
+def budget_meter_id(budget_id: str) -> str:
+    return f"budget:{budget_id}"
+
+
+def tokens_meter_id(rate_limit_id: str) -> str:
+    return f"tokens:{rate_limit_id}"
+
+
+def requests_meter_id(rate_limit_id: str) -> str:
+    return f"requests:{rate_limit_id}"

@@ -1,0 +1,33 @@
+"""Money is an integer number of nano-dollars (1e-9 USD); on the wire, and only there, a JSON number in USD."""
+
+import math
+
+NANOUSD_PER_USD = 1_000_000_000
+
+# The largest limit: nano-dollars must fit a signed 64-bit integer, with room for a sum (9e9 USD of 9.22e9).
+MAX_LIMIT_USD = 9e9
+
+
+def usd_to_nanousd(amount_usd: float) -> int:
+    """Convert an amount from the wire, rounding half to even.
+
+    Raises ValueError for NaN, infinities, negatives and more than `MAX_LIMIT_USD`.
+    """
+    if not math.isfinite(amount_usd):
+        raise ValueError("must be a finite number")
+    if not 0 <= amount_usd <= MAX_LIMIT_USD:
+        raise ValueError(f"must be between 0 and {MAX_LIMIT_USD:.0f} US dollars")
+    return round(amount_usd * NANOUSD_PER_USD)
+
+
+def nanousd_to_usd(amount_nanousd: int) -> float:
+    """The nearest double, exact to the nano-dollar up to nine million dollars."""
+    return amount_nanousd / NANOUSD_PER_USD
+
+
+def nanousd_to_json(amount_nanousd: int) -> bytes:
+    """The JSON literal in USD, exact at any size: 1_500_000_000 is `1.5`."""
+    dollars, rest_nanousd = divmod(amount_nanousd, NANOUSD_PER_USD)
+    if not rest_nanousd:
+        return b"%d" % dollars
+    return b"%d.%s" % (dollars, (b"%09d" % rest_nanousd).rstrip(b"0"))
