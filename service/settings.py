@@ -1,0 +1,124 @@
+"""Settings: one typed struct, read from the environment once at the start."""
+
+import os
+from collections.abc import Collection, Mapping
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec import Meta
+
+from service.domain.sealing import parse_encryption_key
+
+
+class SettingsError(Exception):
+    """One line per variable that cannot be used: which, what was wrong, what is allowed. Values are not repeated."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Every field is an environment variable of the name in `VARIABLES`; the description is its documentation."""
+
+    database_url: Annotated[str, Meta(pattern="^postgres(ql)?://", description="Postgres 15 or newer")] = ""
+    redis_url: Annotated[str, Meta(pattern="^(rediss?|unix)://", description="Valkey, or Redis 7.0 or newer")] = ""
+    host: Annotated[str, Meta(min_length=1, description="address to listen on")] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=1, le=65535, description="port to listen on")] = 8080
+    workers: Annotated[int, Meta(ge=1, le=64, description="worker processes, one per core")] = 1
+    encryption_key: Annotated[str, Meta(description="seals and looks up virtual keys; 32 random bytes in base64")] = ""
+    database_pool_size: Annotated[int, Meta(ge=1, le=200, description="Postgres connections per worker")] = 8
+    redis_pool_size: Annotated[int, Meta(ge=1, le=1000, description="Redis connections per worker")] = 16
+    redis_timeout_ms: Annotated[int, Meta(ge=10, le=5000, description="longest wait for one answer of Redis")] = 200
+    tree_cache_mb: Annotated[int, Meta(ge=1, le=65536, description="memory per worker for encoded trees")] = 128
+    max_body_kb: Annotated[int, Meta(ge=1, le=65536, description="largest request body")] = 1024
+    drain_seconds: Annotated[
+        int, Meta(ge=0, le=25, description="how long to keep serving, not ready, after SIGTERM")
+    ] = 5
+    log_format: Annotated[Literal["console", "json"], Meta(description="how log lines look")] = "console"
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], Meta(description="the least that is logged")] = (
+        "info"
+    )
+
+
+_UNPREFIXED = {"database_url", "redis_url", "host", "port", "workers"}
+REQUIRED = ("database_url", "redis_url")
+VARIABLES = {
+    field: field.upper() if field in _UNPREFIXED else f"GOVERNANCE_{field.upper()}"
+    for field in Settings.__struct_fields__
+}
+
+
+def load_settings(
+    environment: Mapping[str, str] = os.environ,
+    *,
+    required: Collection[str] = REQUIRED,
+    **given: object,
+) -> Settings:
+    """Read the settings; `given` (a command's options) goes before the environment. Raises SettingsError."""
+    hints = get_type_hints(Settings, include_extras=True)
+    values: dict[str, Any] = {}
+    faults: list[str] = []
+    for field, variable in VARIABLES.items():
+        text = given.get(field, environment.get(variable, "").strip())
+        if text == "":
+            if field in required:
+                faults.append(f"{variable} is not set: {_allowed(hints[field])}")
+            continue
+        try:
+            values[field] = msgspec.convert(text, hints[field], strict=False)
+        except msgspec.ValidationError as error:
+            faults.append(f"{variable}: {_reason(error)}; allowed: {_allowed(hints[field])}")
+    faults += _key_faults(values.get("encryption_key", ""))
+    if faults:
+        raise SettingsError("\n".join(faults))
+    return Settings(**values)
+
+
+def to_environment(settings: Settings) -> dict[str, str]:
+    """The environment `load_settings` reads these settings from."""
+    return {variable: str(getattr(settings, field)) for field, variable in VARIABLES.items()}
+
+
+def describe_settings() -> list[tuple[str, str, str]]:
+    """Name, default and description of every variable, in the order of the struct."""
+    hints = get_type_hints(Settings, include_extras=True)
+    return [
+        (
+            VARIABLES[field],
+            "required" if field in REQUIRED else str(default),
+            _allowed(hints[field]),
+        )
+        for field, default in zip(Settings.__struct_fields__, Settings.__struct_defaults__, strict=True)
+    ]
+
+
+def _key_faults(encryption_key: str) -> list[str]:
+    if not encryption_key:
+        return []
+    try:
+        parse_encryption_key(encryption_key)
+    except ValueError as error:
+        return [f"{VARIABLES['encryption_key']}: {error}"]
+    return []
+
+
+def _reason(error: msgspec.ValidationError) -> str:
+    # A pattern's fault would repeat the pattern; what is allowed follows anyway. Neither form holds the value.
+    text = str(error)
+    return "is malformed" if "matching regex" in text else text[0].lower() + text[1:]
+
+
+def _allowed(hint: Any) -> str:
+    kind, *metas = get_args(hint)
+    described = " ".join(meta.description for meta in metas if meta.description)
+    if get_origin(kind) is Literal:
+        return f"{' | '.join(get_args(kind))} ({described})"
+    for meta in metas:
+        if meta.ge is not None and meta.le is not None:
+            return f"{meta.ge} to {meta.le} ({described})"
+        if meta.pattern is not None:
+            return f"{_EXAMPLES[meta.pattern]} ({described})"
+    return described
+
+
+_EXAMPLES = {
+    "^postgres(ql)?://": "postgresql://user:password@host:5432/database",
+    "^(rediss?|unix)://": "redis://host:6379/0, rediss://… for TLS, or unix:///path",
+}

@@ -1,0 +1,43 @@
+"""Customers: which of them a read is about, and at which revision."""
+
+import msgspec
+
+from service.store.postgres import Connection
+from service.store.queries import queries
+
+
+class CustomerPage(msgspec.Struct, frozen=True):
+    """The tenants of a page in order, each with its revision, and how many customers match in all."""
+
+    total_count: int
+    revisions: dict[str, int]
+
+
+class PageQuery(msgspec.Struct, frozen=True):
+    """Customers whose name contains `search` (any case); `limit` None is all of them."""
+
+    search: str | None = None
+    limit: int | None = None
+    offset: int = 0
+
+
+async def find_customer_page(connection: Connection, query: PageQuery) -> CustomerPage:
+    row = await queries.find_customer_page(
+        connection, search=query.search, page_limit=query.limit, page_offset=query.offset
+    )
+    return _page(row)
+
+
+async def find_customer(connection: Connection, customer_id: str) -> CustomerPage:
+    """A page of one, or of none when there is no such customer."""
+    return _page(await queries.find_customer(connection, customer_id=customer_id))
+
+
+def _page(row: dict[str, object]) -> CustomerPage:
+    return msgspec.convert(
+        {
+            "total_count": row["total_count"],
+            "revisions": dict(zip(row["tenant_ids"], row["revisions"], strict=True)),  # type: ignore[call-overload]
+        },
+        CustomerPage,
+    )

@@ -1,0 +1,86 @@
+"""The usage ledger and the running totals of meters.
+
+What `record_usage` has committed is acknowledged for good: every total can be made again from it.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+import msgspec
+
+from service.domain.meters import Meter, MeterState, MeterWindow
+from service.domain.usage import UsageEvent
+from service.domain.windows import window_at
+from service.store.postgres import Connection
+from service.store.queries import queries
+
+
+class Recorded(msgspec.Struct, frozen=True):
+    """Which request ids were new, and the absolute totals of the windows they touched."""
+
+    fresh_request_ids: frozenset[str]
+    windows: tuple[MeterWindow, ...]
+
+
+async def record_usage(connection: Connection, events: Sequence[UsageEvent]) -> Recorded:
+    """Write a batch in one transaction. An event whose request id is in the ledger already changes nothing.
+
+    Raises ValueError when the batch itself repeats a request id: which of the two counts is the caller's to decide.
+    """
+    if len({event.request_id for event in events}) != len(events):
+        raise ValueError("a batch holds each request id once")
+    charges = [(event.request_id, charge) for event in events for charge in event.charges]
+    rows = [
+        row
+        async for row in queries.record_usage(
+            connection,
+            request_ids=[event.request_id for event in events],
+            fingerprints=[event.fingerprint for event in events],
+            events=msgspec.json.encode(events),
+            charge_request_ids=[request_id for request_id, _ in charges],
+            charge_tenant_ids=[charge.tenant_id for _, charge in charges],
+            charge_meter_ids=[charge.meter_id for _, charge in charges],
+            charge_epochs=[charge.epoch for _, charge in charges],
+            charge_window_starts=[charge.window_start for _, charge in charges],
+            charge_amounts=[charge.amount for _, charge in charges],
+        )
+    ]
+    return Recorded(
+        fresh_request_ids=frozenset(rows[0]["fresh_request_ids"]),
+        windows=tuple(_window(row) for row in rows if row["meter_id"] is not None),
+    )
+
+
+async def load_meter_states(connection: Connection, meters: Sequence[Meter], *, now: datetime) -> dict[str, MeterState]:
+    """The state of each meter in its window at `now`; one that was not used stands at zero."""
+    starts = [window_at(meter.rule, now).start for meter in meters]
+    used: Mapping[str, int] = {
+        row["meter_id"]: row["used"]
+        async for row in queries.find_meter_windows(
+            connection,
+            meter_ids=[meter.id for meter in meters],
+            epochs=[meter.epoch for meter in meters],
+            window_starts=starts,
+        )
+    }
+    return {
+        meter.id: MeterState(epoch=meter.epoch, window_start=start, used=used.get(meter.id, 0))
+        for meter, start in zip(meters, starts, strict=True)
+    }
+
+
+async def list_windows_updated_since(
+    connection: Connection, updated_since: datetime, *, limit: int
+) -> list[MeterWindow]:
+    """Totals that changed at or after `updated_since`, latest first, at most `limit`."""
+    return [
+        _window(row)
+        async for row in queries.list_meter_windows_updated_since(
+            connection, updated_since=updated_since, page_limit=limit
+        )
+    ]
+
+
+def _window(row: Mapping[str, object]) -> MeterWindow:
+    fields = ("meter_id", "tenant_id", "epoch", "window_start", "used")
+    return msgspec.convert({field: row[field] for field in fields}, MeterWindow)

@@ -1,0 +1,112 @@
+"""The connection pool, and the one place where Postgres' failures become the service's words."""
+
+# asyncpg's classes are generic for the type checker only.
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, TypeAlias
+
+import asyncpg
+from asyncpg.pool import PoolConnectionProxy
+from msgspec import Raw
+
+from service.settings import Settings
+
+Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record] | asyncpg.Connection[asyncpg.Record]"
+
+# SQLSTATEs that say "not now": connection (08), insufficient resources (53), cancelled by time-out, shutdown or
+# start-up (57), read-only standby (25006).
+_UNAVAILABLE_STATES = ("08", "53", "57", "25006")
+_UNDEFINED_TABLE = "42P01"
+_ACQUIRE_TIMEOUT_SECONDS = 2.0
+_CONNECT_TIMEOUT_SECONDS = 2.0
+_COMMAND_TIMEOUT_SECONDS = 5.0
+
+
+class StoreUnavailableError(Exception):
+    """Postgres does not answer, or not yet as this version needs it. The message may be shown to a client."""
+
+
+class Store:
+    """A lazy pool: it connects when first asked, so that the service starts, and says so, without Postgres."""
+
+    def __init__(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
+        self._pool = pool
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """A connection for a few statements. Raises StoreUnavailableError."""
+        with _translated_failures():
+            async with self._pool.acquire(timeout=_ACQUIRE_TIMEOUT_SECONDS) as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Connection]:
+        """A connection on which every statement sees one state of the database."""
+        async with (
+            self.connection() as connection,
+            connection.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            yield connection
+
+    async def close(self) -> None:
+        """Close idle connections; those in use are given no more time than a drain leaves."""
+        self._pool.terminate()
+
+
+async def open_store(settings: Settings) -> Store:
+    """Raises ValueError when the URL cannot be understood."""
+    pool = asyncpg.create_pool(
+        settings.database_url,
+        min_size=0,
+        max_size=settings.database_pool_size,
+        timeout=_CONNECT_TIMEOUT_SECONDS,
+        command_timeout=_COMMAND_TIMEOUT_SECONDS,
+        init=_prepare_connection,
+        reset=_keep_as_it_is,
+        server_settings={"application_name": "governance", "jit": "off"},
+    )
+    return Store(await pool)
+
+
+async def connect(database_url: str) -> asyncpg.Connection[asyncpg.Record]:
+    """One connection for a command's long work: no time-out per statement. Raises StoreUnavailableError."""
+    with _translated_failures():
+        connection = await asyncpg.connect(
+            database_url,
+            timeout=_CONNECT_TIMEOUT_SECONDS,
+            server_settings={"application_name": "governance"},
+        )
+        await _prepare_connection(connection)
+    return connection
+
+
+@contextmanager
+def _translated_failures() -> Iterator[None]:
+    try:
+        yield
+    except (OSError, TimeoutError, asyncpg.InterfaceError) as error:
+        raise StoreUnavailableError("Postgres does not answer") from error
+    except asyncpg.PostgresError as error:
+        sqlstate = error.sqlstate or ""
+        if sqlstate == _UNDEFINED_TABLE:
+            raise StoreUnavailableError("the database is not migrated: run `governance migrate`") from error
+        if sqlstate.startswith(_UNAVAILABLE_STATES):
+            raise StoreUnavailableError("Postgres does not take requests now") from error
+        raise
+
+
+async def _prepare_connection(connection: asyncpg.Connection[asyncpg.Record]) -> None:
+    # Free JSON is passed through as it is stored: neither decoded nor encoded on its way to the wire.
+    await connection.set_type_codec(
+        "jsonb",
+        schema="pg_catalog",
+        format="binary",
+        encoder=lambda document: b"\x01" + bytes(document),
+        decoder=lambda stored: Raw(stored[1:]),
+    )
+
+
+async def _keep_as_it_is(connection: Any) -> None:
+    """asyncpg's reset costs a round trip per use; nothing here changes a session's state."""

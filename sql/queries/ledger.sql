@@ -1,0 +1,90 @@
+-- The usage ledger and the running totals of meters.
+
+-- name: find_meter_windows(meter_ids, epochs, window_starts)
+-- The totals of the named meters in the named windows; the arrays run in parallel. A window nobody used has no row.
+-- Uses meter_windows_pkey.
+SELECT wanted.meter_id, windows.used
+  FROM unnest(:meter_ids::text[], :epochs::integer[], :window_starts::timestamptz[])
+       AS wanted (meter_id, epoch, window_start)
+  JOIN meter_windows AS windows
+    ON windows.meter_id = wanted.meter_id
+   AND windows.epoch = wanted.epoch
+   AND windows.window_start = wanted.window_start;
+
+-- name: list_meter_windows_updated_since(updated_since, page_limit)
+-- The totals that changed lately, for the reconciler: latest first.
+-- Uses meter_windows_updated_at.
+SELECT meter_id, tenant_id, epoch, window_start, used
+  FROM meter_windows
+ WHERE updated_at >= :updated_since::timestamptz
+ ORDER BY updated_at DESC
+ LIMIT :page_limit::bigint;
+
+-- name: record_usage(request_ids, fingerprints, events, charge_request_ids, charge_tenant_ids, charge_meter_ids, charge_epochs, charge_window_starts, charge_amounts)
+-- Writes a batch of usage, all or nothing: events whose request id is new, what they add to their meters' windows, and
+-- the daily roll-up. Answers the new request ids and the absolute total of every window they touched.
+-- The meter rows are locked in id order, in one statement, so that concurrent batches cannot deadlock.
+-- Uses usage_requests_pkey, meter_windows_pkey and usage_daily_once.
+WITH fresh AS (
+    INSERT INTO usage_requests (request_id, fingerprint)
+    SELECT request_id, fingerprint
+      FROM unnest(:request_ids::text[], :fingerprints::bytea[]) AS reported (request_id, fingerprint)
+     ORDER BY request_id
+        ON CONFLICT (request_id) DO NOTHING
+ RETURNING request_id
+), fresh_events AS (
+    SELECT event.*
+      FROM jsonb_to_recordset(:events::jsonb) AS event (
+           request_id text, tenant_id text, virtual_key_id text, team_id text, customer_id text, provider text,
+           model text, status text, input_tokens bigint, output_tokens bigint, cached_input_tokens bigint,
+           cost_nanousd bigint, priced boolean, occurred_at timestamptz, metadata jsonb)
+      JOIN fresh USING (request_id)
+), charges AS (
+    SELECT charge.*
+      FROM unnest(:charge_request_ids::text[], :charge_tenant_ids::text[], :charge_meter_ids::text[],
+                  :charge_epochs::integer[], :charge_window_starts::timestamptz[], :charge_amounts::bigint[])
+           AS charge (request_id, tenant_id, meter_id, epoch, window_start, amount)
+      JOIN fresh USING (request_id)
+), charges_by_request AS (
+    SELECT request_id, array_agg(meter_id ORDER BY meter_id) AS meter_ids, array_agg(epoch ORDER BY meter_id) AS epochs,
+           array_agg(window_start ORDER BY meter_id) AS window_starts, array_agg(amount ORDER BY meter_id) AS amounts
+      FROM charges GROUP BY request_id
+), inserted_events AS (
+    INSERT INTO usage_events (
+           request_id, tenant_id, virtual_key_id, team_id, customer_id, provider, model, status, input_tokens,
+           output_tokens, cached_input_tokens, cost_nanousd, priced, occurred_at, metadata,
+           charge_meter_ids, charge_epochs, charge_window_starts, charge_amounts)
+    SELECT request_id, tenant_id, virtual_key_id, team_id, customer_id, provider, model, status, input_tokens,
+           output_tokens, cached_input_tokens, cost_nanousd, priced, occurred_at, metadata,
+           coalesce(meter_ids, '{}'), coalesce(epochs, '{}'), coalesce(window_starts, '{}'), coalesce(amounts, '{}')
+      FROM fresh_events LEFT JOIN charges_by_request USING (request_id)
+), daily AS (
+    INSERT INTO usage_daily AS total (
+           day, tenant_id, virtual_key_id, provider, model, team_id, customer_id,
+           requests, errors, input_tokens, output_tokens, cached_input_tokens, cost_nanousd)
+    SELECT (occurred_at AT TIME ZONE 'UTC')::date, tenant_id, virtual_key_id, provider, model, team_id, customer_id,
+           count(*), count(*) FILTER (WHERE status <> 'success'), sum(input_tokens), sum(output_tokens),
+           sum(cached_input_tokens), sum(cost_nanousd)
+      FROM fresh_events
+     GROUP BY 1, 2, 3, 4, 5, 6, 7
+     ORDER BY 1, 2, 3, 4, 5, 6, 7
+        ON CONFLICT ON CONSTRAINT usage_daily_once DO UPDATE
+       SET requests = total.requests + excluded.requests,
+           errors = total.errors + excluded.errors,
+           input_tokens = total.input_tokens + excluded.input_tokens,
+           output_tokens = total.output_tokens + excluded.output_tokens,
+           cached_input_tokens = total.cached_input_tokens + excluded.cached_input_tokens,
+           cost_nanousd = total.cost_nanousd + excluded.cost_nanousd
+), windows AS (
+    INSERT INTO meter_windows AS total (meter_id, epoch, window_start, tenant_id, used)
+    SELECT meter_id, epoch, window_start, min(tenant_id), sum(amount)
+      FROM charges
+     GROUP BY meter_id, epoch, window_start
+     ORDER BY meter_id, epoch, window_start
+        ON CONFLICT (meter_id, epoch, window_start) DO UPDATE
+       SET used = total.used + excluded.used, tenant_id = excluded.tenant_id, updated_at = now()
+ RETURNING meter_id, tenant_id, epoch, window_start, used
+)
+SELECT (SELECT coalesce(array_agg(request_id), '{}') FROM fresh) AS fresh_request_ids,
+       meter_id, tenant_id, epoch, window_start, used
+  FROM (SELECT 1) AS always LEFT JOIN windows ON true;
