@@ -1,0 +1,103 @@
+"""Meters in Redis: one hash per tenant, written by merging absolute states and read whole when it changed."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeVar
+
+import msgspec
+
+from service.counters.client import CounterClient, ScriptCall, load_script
+from service.domain.meters import MeterState, MeterWindow
+from service.domain.windows import from_us, to_us
+
+# Longer than any gap between two uses that matters; a hash that expired is cold and is loaded again.
+_TTL_SECONDS = 35 * 86_400
+# Bounds on how long one script holds the server, and one round trip the connection.
+_METERS_PER_MERGE = 500
+_TENANTS_PER_READ = 100
+_CALLS_PER_ROUND_TRIP = 40
+
+UNKNOWN_VERSION = "?"
+
+_MERGE = load_script("merge_meters")
+_READ = load_script("read_tenants")
+_answer_decoder = msgspec.msgpack.Decoder(list[list[str] | bool])
+T = TypeVar("T")
+
+
+class TenantCounters(msgspec.Struct, frozen=True):
+    """All meters of one tenant at one version; `states` is as stored, to be read with `state_of`."""
+
+    version: str
+    states: Mapping[str, str]
+
+    def state_of(self, meter_id: str) -> MeterState | None:
+        """None for a meter that is cold: not in Redis, or not readable there."""
+        stored = self.states.get(meter_id)
+        if stored is None:
+            return None
+        epoch, _, rest = stored.partition(":")
+        window_start_us, _, used = rest.partition(":")
+        try:
+            return MeterState(int(epoch), from_us(int(window_start_us)), int(used))
+        except ValueError:
+            return None
+
+
+async def read_tenants(client: CounterClient, known_versions: Mapping[str, str]) -> dict[str, TenantCounters]:
+    """The counters of those tenants that are no longer at the version known of them.
+
+    One round trip for up to 4000 tenants. Raises CountersUnavailableError.
+    """
+    tenants = list(known_versions)
+    chunks = list(_chunks(tenants, _TENANTS_PER_READ))
+    calls = [
+        ScriptCall(
+            _READ,
+            [_meters_key(tenant_id) for tenant_id in chunk],
+            msgspec.msgpack.encode([known_versions[tenant_id] for tenant_id in chunk]),
+        )
+        for chunk in chunks
+    ]
+    changed: dict[str, TenantCounters] = {}
+    for chunk, answer in zip(chunks, await _run_all(client, calls), strict=True):
+        for tenant_id, fields in zip(chunk, _answer_decoder.decode(answer), strict=True):
+            if isinstance(fields, list):
+                changed[tenant_id] = _tenant_counters(fields)
+    return changed
+
+
+async def merge_windows(client: CounterClient, windows: Sequence[MeterWindow]) -> None:
+    """Make Redis stand at least where these totals stand. Idempotent. Raises CountersUnavailableError."""
+    by_tenant: defaultdict[str, list[tuple[str, int, int, str]]] = defaultdict(list)
+    for window in windows:
+        by_tenant[window.tenant_id].append(
+            (window.meter_id, window.epoch, to_us(window.window_start), str(window.used))
+        )
+    calls = [
+        ScriptCall(_MERGE, [_meters_key(tenant_id)], msgspec.msgpack.encode((_TTL_SECONDS, chunk)))
+        for tenant_id, states in by_tenant.items()
+        for chunk in _chunks(states, _METERS_PER_MERGE)
+    ]
+    await _run_all(client, calls)
+
+
+async def _run_all(client: CounterClient, calls: Sequence[ScriptCall]) -> list[bytes]:
+    answers: list[bytes] = []
+    for chunk in _chunks(calls, _CALLS_PER_ROUND_TRIP):
+        answers += await client.run(chunk)
+    return answers
+
+
+def _meters_key(tenant_id: str) -> str:
+    # The braces make all keys of a tenant one slot of a Redis Cluster.
+    return f"gov:{{{tenant_id}}}:meters"
+
+
+def _tenant_counters(fields: list[str]) -> TenantCounters:
+    states = dict(zip(fields[::2], fields[1::2], strict=True))
+    return TenantCounters(version=states.pop("version", ""), states=states)
+
+
+def _chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    return (items[start : start + size] for start in range(0, len(items), size))
