@@ -1,0 +1,57 @@
+"""What reads of the tree keep between them: per tenant its template and its finished JSON, bounded by bytes."""
+
+from collections import OrderedDict
+from datetime import datetime
+
+import msgspec
+
+from service.counters.meters import UNKNOWN_VERSION
+from service.governance.tree.template import Fragment, Template
+
+
+class CachedTenant(msgspec.Struct):
+    """A tenant at one revision. `fragment` is its JSON at `counters_version`, until the first of its windows ends."""
+
+    revision: int
+    template: Template
+    counters_version: str = UNKNOWN_VERSION
+    fragment: Fragment | None = None
+
+    def known_version(self, now: datetime) -> str:
+        """The counters version at which the fragment may be used again at `now`."""
+        if self.fragment is None:
+            return UNKNOWN_VERSION
+        valid_until = self.fragment.valid_until
+        if valid_until is not None and now >= valid_until:
+            return UNKNOWN_VERSION
+        return self.counters_version
+
+
+class TreeCache:
+    """Least recently used out first, once the templates and fragments take more than `max_bytes`."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._tenants: OrderedDict[str, CachedTenant] = OrderedDict()
+        self.size_bytes = 0
+
+    def get(self, tenant_id: str, revision: int, *, now: datetime) -> CachedTenant | None:
+        """The tenant as it is at `revision`; None when that must be loaded."""
+        cached = self._tenants.get(tenant_id)
+        if cached is None or cached.revision != revision:
+            return None
+        template_until = cached.template.valid_until
+        if template_until is not None and now >= template_until:
+            return None
+        self._tenants.move_to_end(tenant_id)
+        return cached
+
+    def put(self, tenant_id: str, cached: CachedTenant) -> None:
+        replaced = self._tenants.pop(tenant_id, None)
+        if replaced is not None:
+            self.size_bytes -= replaced.template.size_bytes
+        self._tenants[tenant_id] = cached
+        self.size_bytes += cached.template.size_bytes
+        while self.size_bytes > self._max_bytes:
+            _, oldest = self._tenants.popitem(last=False)
+            self.size_bytes -= oldest.template.size_bytes
