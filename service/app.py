@@ -1,0 +1,119 @@
+"""Wiring and lifecycle: what a worker is made of, and how it starts, drains and stops."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+
+import structlog
+from aiohttp import web
+
+from service.counters.client import open_counters
+from service.domain.sealing import Sealer, parse_encryption_key
+from service.governance.probes import Probes
+from service.governance.tree.cache import TreeCache
+from service.governance.tree.read import TreeReader
+from service.http.customers import TREE_READER
+from service.http.health import LIFECYCLE, PROBES, Lifecycle
+from service.http.middleware import answer_failures
+from service.http.routes import add_routes
+from service.settings import Settings
+from service.store.migrations import read_migrations
+from service.store.postgres import open_store
+
+log = structlog.get_logger()
+
+# Longer than a gateway keeps an idle connection (60 s is the common default): the side that reuses must not be
+# surprised.
+_KEEPALIVE_SECONDS = 75.0
+_FINISH_REQUESTS_SECONDS = 15.0
+_BACKLOG = 1024
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def build_app(settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> web.Application:
+    """The application; its stores are opened when it starts and closed when it stops."""
+    app = web.Application(middlewares=[answer_failures], client_max_size=settings.max_body_kb * 1024)
+    app[LIFECYCLE] = Lifecycle()
+
+    async def stores(app: web.Application) -> AsyncIterator[None]:
+        store = await open_store(settings)
+        counters = open_counters(settings)
+        sealer = Sealer(parse_encryption_key(settings.encryption_key))
+        cache = TreeCache(settings.tree_cache_mb * 1024 * 1024)
+        app[TREE_READER] = TreeReader(store, counters, sealer=sealer, cache=cache, clock=clock)
+        app[PROBES] = Probes(store, counters, sealer=sealer, migrations=read_migrations())
+        watch = asyncio.create_task(app[PROBES].watch(), name="probes")
+        watch.add_done_callback(_stop_when_failed)
+        yield
+        watch.cancel()
+        with suppress(asyncio.CancelledError):
+            await watch
+        await counters.close()
+        await store.close()
+
+    app.cleanup_ctx.append(stores)
+    add_routes(app)
+    return app
+
+
+async def serve(settings: Settings, *, reuse_port: bool, stop: asyncio.Event) -> None:
+    """Serve until told to stop: by SIGTERM after the drain delay, by SIGINT, a second signal or `stop` at once.
+
+    Raises OSError when the port cannot be listened on.
+    """
+    app = build_app(settings)
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        auto_decompress=False,
+        keepalive_timeout=_KEEPALIVE_SECONDS,
+        shutdown_timeout=_FINISH_REQUESTS_SECONDS,
+    )
+    drain = asyncio.Event()
+    _on_signals(stop, drain)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, settings.host, settings.port, backlog=_BACKLOG, reuse_port=reuse_port)
+        await site.start()
+        log.info("serving", host=settings.host, port=settings.port)
+        await _first(stop, drain)
+        app[LIFECYCLE].draining = True
+        if not stop.is_set():
+            log.info("draining", seconds=settings.drain_seconds)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), settings.drain_seconds)
+        await site.stop()
+    finally:
+        await runner.cleanup()
+    log.info("stopped")
+
+
+def _on_signals(stop: asyncio.Event, drain: asyncio.Event) -> None:
+    """SIGTERM drains, again it stops; SIGINT stops."""
+
+    def terminate() -> None:
+        (stop if drain.is_set() else drain).set()
+
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGINT, stop.set)
+    loop.add_signal_handler(signal.SIGTERM, terminate)
+
+
+def _stop_when_failed(task: asyncio.Task[None]) -> None:
+    """A background loop that died leaves the worker half alive: better a new one."""
+    if task.cancelled() or (error := task.exception()) is None:
+        return
+    log.critical("background task failed, stopping", task=task.get_name(), kind=type(error).__name__)
+    signal.raise_signal(signal.SIGTERM)
+
+
+async def _first(*events: asyncio.Event) -> None:
+    waits = [asyncio.create_task(event.wait()) for event in events]
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()

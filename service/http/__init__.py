@@ -1,0 +1,1 @@
+"""aiohttp: routes, what every request passes through, and one module per resource."""

@@ -1,0 +1,43 @@
+"""Refusals, in the envelope of Bifrost's API: every answer that is not a success has this one shape."""
+
+from collections.abc import Mapping
+
+import msgspec
+from aiohttp import web
+
+
+class ApiError(Exception):
+    """A refusal the client should read: raise it anywhere below a handler."""
+
+    def __init__(self, status: int, message: str, *, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.headers = dict(headers or {})
+
+
+def bad_request(message: str) -> ApiError:
+    return ApiError(400, message)
+
+
+def not_found(message: str) -> ApiError:
+    return ApiError(404, message)
+
+
+def unavailable(message: str) -> ApiError:
+    """The client may send the same again: nothing was done."""
+    return ApiError(503, message, headers={"Retry-After": "1"})
+
+
+def error_response(error: ApiError) -> web.Response:
+    body = {
+        "is_bifrost_error": False,
+        "status_code": error.status,
+        "error": {"message": error.message},
+        "extra_fields": {},
+    }
+    return json_response(msgspec.json.encode(body), status=error.status, headers=error.headers)
+
+
+def json_response(body: bytes, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+    return web.Response(body=body, status=status, headers=headers, content_type="application/json")
