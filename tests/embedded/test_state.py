@@ -1,0 +1,74 @@
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from service.embedded.servers import EmbeddedValkey
+from service.embedded.state import StateFolderBusy, default_state_folder, hold_state_folder
+
+_HOLD = """
+import sys, time
+from pathlib import Path
+from service.embedded.state import hold_state_folder
+with hold_state_folder(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@contextmanager
+def holder_to_be_killed(folder: Path) -> Iterator[int]:
+    """The pid of a process that holds the folder, and is killed when the block ends."""
+    command = [sys.executable, "-c", _HOLD, str(folder)]
+    with subprocess.Popen(command, cwd=Path(__file__).parents[2], stdout=subprocess.PIPE, text=True) as holder:
+        try:
+            assert holder.stdout
+            assert holder.stdout.readline() == "held\n"
+            yield holder.pid
+        finally:
+            holder.kill()
+
+
+def test_a_second_holder_is_told_the_folder_and_the_pid(tmp_path: Path) -> None:
+    with holder_to_be_killed(tmp_path / "state") as pid:
+        refusal = f"{tmp_path / 'state'} is in use by process {pid}"
+        with pytest.raises(StateFolderBusy, match=refusal), hold_state_folder(tmp_path / "state"):
+            pass
+
+
+def test_a_killed_holder_does_not_block_the_next(tmp_path: Path) -> None:
+    with holder_to_be_killed(tmp_path):
+        pass
+    with hold_state_folder(tmp_path):
+        assert (tmp_path / "lock").read_text() == f"{os.getpid()}\n"
+
+
+async def test_the_folder_is_free_once_released_even_if_a_server_still_runs(folder: Path) -> None:
+    with hold_state_folder(folder) as held:
+        valkey = EmbeddedValkey(held)
+        await valkey.start()
+    try:
+        with hold_state_folder(folder):
+            pass
+    finally:
+        await valkey.stop()
+
+
+def test_a_new_folder_is_private_and_an_existing_one_is_left_as_it_is(tmp_path: Path) -> None:
+    existing = tmp_path / "existing"
+    existing.mkdir()
+    existing.chmod(0o755)
+    for path in (tmp_path / "new", existing):
+        with hold_state_folder(path) as folder:
+            assert folder == path.resolve()
+    assert (tmp_path / "new").stat().st_mode & 0o066 == 0
+    assert existing.stat().st_mode & 0o777 == 0o755
+
+
+def test_the_default_is_in_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert default_state_folder() == tmp_path / ".governance"
