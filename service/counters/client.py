@@ -105,4 +105,4 @@ def open_counters(settings: Settings) -> CounterClient:
         # redis-py's own retry would apply a lost answer's script again behind the caller's back.
         retry=Retry(NoBackoff(), 0),
     )
-    return CounterClient(Redis(connection_pool=pool), timeout_seconds=timeout_seconds)
+    return CounterClient(Redis.from_pool(pool), timeout_seconds=timeout_seconds)

@@ -67,8 +67,11 @@ async def read_tenants(client: CounterClient, known_versions: Mapping[str, str])
     return changed
 
 
-async def merge_windows(client: CounterClient, windows: Sequence[MeterWindow]) -> None:
-    """Make Redis stand at least where these totals stand. Idempotent. Raises CountersUnavailableError."""
+async def merge_windows(client: CounterClient, windows: Sequence[MeterWindow]) -> int:
+    """Make Redis stand at least where these totals stand; answers how many it was behind on.
+
+    Idempotent. Raises CountersUnavailableError.
+    """
     by_tenant: defaultdict[str, list[tuple[str, int, int, str]]] = defaultdict(list)
     for window in windows:
         by_tenant[window.tenant_id].append(
@@ -79,7 +82,7 @@ async def merge_windows(client: CounterClient, windows: Sequence[MeterWindow]) -
         for tenant_id, states in by_tenant.items()
         for chunk in _chunks(states, _METERS_PER_MERGE)
     ]
-    await _run_all(client, calls)
+    return sum(msgspec.msgpack.decode(answer, type=int) for answer in await _run_all(client, calls))
 
 
 async def _run_all(client: CounterClient, calls: Sequence[ScriptCall]) -> list[bytes]:

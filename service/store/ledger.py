@@ -4,7 +4,8 @@ What `record_usage` has committed is acknowledged for good: every total can be m
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import msgspec
 
@@ -13,6 +14,10 @@ from service.domain.usage import UsageEvent
 from service.domain.windows import window_at
 from service.store.postgres import Connection
 from service.store.queries import queries
+
+# An arbitrary constant: no other advisory lock of this database uses it.
+_RECONCILER_LOCK_ID = 4_701_201_978
+_BEFORE_ALL = datetime.min.replace(tzinfo=UTC)
 
 
 class Recorded(msgspec.Struct, frozen=True):
@@ -69,16 +74,28 @@ async def load_meter_states(connection: Connection, meters: Sequence[Meter], *, 
     }
 
 
-async def list_windows_updated_since(
-    connection: Connection, updated_since: datetime, *, limit: int
+async def list_windows(connection: Connection, last: MeterWindow | None, *, limit: int) -> list[MeterWindow]:
+    """A page of all totals: those after `last`, from the first when that is None."""
+    return [_window(row) async for row in queries.list_meter_windows(connection, **_after(last), page_limit=limit)]
+
+
+async def list_recent_windows(
+    connection: Connection, last: MeterWindow | None, *, look_back: timedelta, limit: int
 ) -> list[MeterWindow]:
-    """Totals that changed at or after `updated_since`, latest first, at most `limit`."""
-    return [
-        _window(row)
-        async for row in queries.list_meter_windows_updated_since(
-            connection, updated_since=updated_since, page_limit=limit
-        )
-    ]
+    """A page of the totals that changed within `look_back`, as `list_windows`."""
+    rows = queries.list_recent_meter_windows(connection, look_back=look_back, **_after(last), page_limit=limit)
+    return [_window(row) async for row in rows]
+
+
+async def try_lock_reconciler(connection: Connection) -> bool:
+    """Whether this connection reconciles; it holds the lock until its transaction ends."""
+    locked: bool = await queries.try_lock_reconciler(connection, lock_id=_RECONCILER_LOCK_ID)
+    return locked
+
+
+def _after(last: MeterWindow | None) -> dict[str, Any]:
+    last = last or MeterWindow("", "", 0, _BEFORE_ALL, 0)
+    return {"meter_id": last.meter_id, "epoch": last.epoch, "window_start": last.window_start}
 
 
 def _window(row: Mapping[str, object]) -> MeterWindow:

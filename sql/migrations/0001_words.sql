@@ -36,7 +36,7 @@ BEGIN
 END $$;
 
 CREATE DOMAIN reset_duration AS text
-    CHECK (reset_duration_us(VALUE) IS NOT NULL);
+    CHECK (VALUE IS NULL OR reset_duration_us(VALUE) IS NOT NULL);
 
 -- IANA names only: Postgres also takes abbreviations and POSIX rules, which other readers of the row do not know.
 CREATE FUNCTION is_time_zone(name text) RETURNS boolean

@@ -11,14 +11,28 @@ SELECT wanted.meter_id, windows.used
    AND windows.epoch = wanted.epoch
    AND windows.window_start = wanted.window_start;
 
--- name: list_meter_windows_updated_since(updated_since, page_limit)
--- The totals that changed lately, for the reconciler: latest first.
--- Uses meter_windows_updated_at.
+-- name: list_recent_meter_windows(look_back, meter_id, epoch, window_start, page_limit)
+-- The totals that changed within look_back, page by page, for the reconciler: those after the given one.
+-- Uses meter_windows_updated_at. The server's clock stamps and compares, so replicas' clocks do not matter.
 SELECT meter_id, tenant_id, epoch, window_start, used
   FROM meter_windows
- WHERE updated_at >= :updated_since::timestamptz
- ORDER BY updated_at DESC
+ WHERE updated_at >= now() - :look_back::interval
+   AND (meter_id, epoch, window_start) > (:meter_id::text, :epoch::integer, :window_start::timestamptz)
+ ORDER BY meter_id, epoch, window_start
  LIMIT :page_limit::bigint;
+
+-- name: list_meter_windows(meter_id, epoch, window_start, page_limit)
+-- All totals, page by page, for the reconciler after Redis became another: those after the given one.
+-- Uses meter_windows_pkey.
+SELECT meter_id, tenant_id, epoch, window_start, used
+  FROM meter_windows
+ WHERE (meter_id, epoch, window_start) > (:meter_id::text, :epoch::integer, :window_start::timestamptz)
+ ORDER BY meter_id, epoch, window_start
+ LIMIT :page_limit::bigint;
+
+-- name: try_lock_reconciler(lock_id)$
+-- True for one connection at a time, to the end of its transaction: one replica reconciles for all.
+SELECT pg_try_advisory_xact_lock(:lock_id::bigint);
 
 -- name: record_usage(request_ids, fingerprints, events, charge_request_ids, charge_tenant_ids, charge_meter_ids, charge_epochs, charge_window_starts, charge_amounts)
 -- Writes a batch of usage, all or nothing: events whose request id is new, what they add to their meters' windows, and

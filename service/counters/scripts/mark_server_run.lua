@@ -1,0 +1,10 @@
+-- Note that every total of the ledger was merged into this run of the server.
+--
+-- KEYS[1]  gov:reconciled_run, a string
+-- ARGV[1]  msgpack [run_id]
+-- Answers  msgpack true
+--
+-- Idempotent. Named by run: a mark that survives into another run (from the file, or a replica) does not count there.
+
+redis.call('SET', KEYS[1], cmsgpack.unpack(ARGV[1])[1])
+return cmsgpack.pack(true)

@@ -1,0 +1,69 @@
+"""The reconciler: whatever happened between a commit and its merge, Redis comes level with the ledger within seconds.
+
+Every few seconds it merges the totals that changed lately; when Redis is another run than the one last reconciled (a
+restart that lost the tail of its file, a failover to a replica that lagged), it merges all of them. One replica does
+it at a time.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+import structlog
+
+from service.counters.client import CounterClient, CountersUnavailableError
+from service.counters.meters import merge_windows
+from service.counters.server_run import find_unreconciled_run, mark_reconciled
+from service.domain.meters import MeterWindow
+from service.store.ledger import list_recent_windows, list_windows, try_lock_reconciler
+from service.store.postgres import Store, StoreUnavailableError
+
+_INTERVAL_SECONDS = 2.0
+# Longer than a transaction that books usage can take: a change is stamped when it begins and seen when it commits.
+_LOOK_BACK = timedelta(seconds=30)
+_PAGE = 5000
+log = structlog.get_logger()
+
+
+class Reconciler:
+    """`drift_meters` counts the totals found missing or behind in Redis since the start."""
+
+    def __init__(self, store: Store, counters: CounterClient) -> None:
+        self._store = store
+        self._counters = counters
+        self.drift_meters = 0
+
+    async def watch(self) -> None:
+        """Reconcile until cancelled. A store that does not answer is waited for; the probes tell of it."""
+        while True:
+            try:
+                await self.reconcile()
+            except (StoreUnavailableError, CountersUnavailableError):
+                log.debug("not reconciled: a store does not answer")
+            await asyncio.sleep(_INTERVAL_SECONDS)
+
+    async def reconcile(self) -> None:
+        """Once. Raises StoreUnavailableError, CountersUnavailableError."""
+        run_id = await find_unreconciled_run(self._counters)
+        async with self._store.connection() as connection, connection.transaction():
+            if not await try_lock_reconciler(connection):
+                return
+            if run_id is None:
+                await self._merge_pages(
+                    lambda last: list_recent_windows(connection, last, look_back=_LOOK_BACK, limit=_PAGE)
+                )
+                return
+            await self._merge_pages(lambda last: list_windows(connection, last, limit=_PAGE))
+        await mark_reconciled(self._counters, run_id)
+
+    async def _merge_pages(self, read_page: Callable[[MeterWindow | None], Awaitable[list[MeterWindow]]]) -> None:
+        page = await read_page(None)
+        while page:
+            await self._merge(page)
+            page = await read_page(page[-1])
+
+    async def _merge(self, windows: list[MeterWindow]) -> None:
+        drift_meters = await merge_windows(self._counters, windows)
+        if drift_meters:
+            self.drift_meters += drift_meters
+            log.info("counters were behind the ledger", meters=drift_meters)
