@@ -12,11 +12,13 @@ from aiohttp import web
 from service.counters.client import open_counters
 from service.domain.sealing import Sealer, parse_encryption_key
 from service.governance.probes import Probes
+from service.governance.reconcile import Reconciler
 from service.governance.tree.cache import TreeCache
 from service.governance.tree.read import TreeReader
 from service.http.customers import TREE_READER
 from service.http.health import LIFECYCLE, PROBES, Lifecycle
-from service.http.middleware import answer_failures
+from service.http.malformed import answer_malformed_requests
+from service.http.middleware import add_headers, answer_failures
 from service.http.routes import add_routes
 from service.settings import Settings
 from service.store.migrations import read_migrations
@@ -29,6 +31,8 @@ log = structlog.get_logger()
 _KEEPALIVE_SECONDS = 75.0
 _FINISH_REQUESTS_SECONDS = 15.0
 _BACKLOG = 1024
+_CANCEL_ATTEMPTS = 10
+_CANCEL_SECONDS = 1.0
 
 
 def utc_now() -> datetime:
@@ -39,6 +43,7 @@ def build_app(settings: Settings, *, clock: Callable[[], datetime] = utc_now) ->
     """The application; its stores are opened when it starts and closed when it stops."""
     app = web.Application(middlewares=[answer_failures], client_max_size=settings.max_body_kb * 1024)
     app[LIFECYCLE] = Lifecycle()
+    answer_malformed_requests()
 
     async def stores(app: web.Application) -> AsyncIterator[None]:
         store = await open_store(settings)
@@ -47,15 +52,18 @@ def build_app(settings: Settings, *, clock: Callable[[], datetime] = utc_now) ->
         cache = TreeCache(settings.tree_cache_mb * 1024 * 1024)
         app[TREE_READER] = TreeReader(store, counters, sealer=sealer, cache=cache, clock=clock)
         app[PROBES] = Probes(store, counters, sealer=sealer, migrations=read_migrations())
-        watch = asyncio.create_task(app[PROBES].watch(), name="probes")
-        watch.add_done_callback(_stop_when_failed)
+        background = [
+            asyncio.create_task(app[PROBES].watch(), name="probes"),
+            asyncio.create_task(Reconciler(store, counters).watch(), name="reconciler"),
+        ]
+        for task in background:
+            task.add_done_callback(_stop_when_failed)
         yield
-        watch.cancel()
-        with suppress(asyncio.CancelledError):
-            await watch
+        await _end(background)
         await counters.close()
         await store.close()
 
+    app.on_response_prepare.append(add_headers)
     app.cleanup_ctx.append(stores)
     add_routes(app)
     return app
@@ -91,6 +99,22 @@ async def serve(settings: Settings, *, reuse_port: bool, stop: asyncio.Event) ->
     finally:
         await runner.cleanup()
     log.info("stopped")
+
+
+async def _end(tasks: list[asyncio.Task[None]]) -> None:
+    """Cancel until they have ended.
+
+    Once is not always enough: before Python 3.12 a wait that completes in the moment it is cancelled loses the
+    cancellation (`asyncio.wait_for`, which asyncpg acquires connections with).
+    """
+    pending = set(tasks)
+    for _ in range(_CANCEL_ATTEMPTS):
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=_CANCEL_SECONDS)
+        if not pending:
+            return
+        log.info("background tasks did not end at once", tasks=[task.get_name() for task in pending])
 
 
 def _on_signals(stop: asyncio.Event, drain: asyncio.Event) -> None:

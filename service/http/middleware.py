@@ -41,8 +41,12 @@ async def answer_failures(request: web.Request, handler: Handler) -> web.StreamR
     except Exception as error:  # noqa: BLE001  # the last resort: nothing may reach the client as a traceback
         _log_fault(error)
         response = error_response(ApiError(500, "Internal error"))
-    response.headers.update(_RESPONSE_HEADERS)
     return response
+
+
+async def add_headers(_request: web.Request, response: web.StreamResponse) -> None:
+    """On every answer, just before its head is sent."""
+    response.headers.update(_RESPONSE_HEADERS)
 
 
 def _check_bounds(request: web.Request) -> None:

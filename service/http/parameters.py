@@ -7,6 +7,8 @@ from aiohttp import web
 from service.http.errors import bad_request
 
 _LONGEST_TEXT = 255
+# Control characters, and the surrogates that stand for bytes that are not UTF-8.
+_NOT_TEXT = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _WHOLE_NUMBER = re.compile(r"-?[0-9]{1,15}", re.ASCII)
 
 
@@ -41,6 +43,6 @@ def _given(request: web.Request, name: str) -> str:
 def _text(text: str, name: str) -> str:
     if len(text) > _LONGEST_TEXT:
         raise bad_request(f"'{name}' is longer than {_LONGEST_TEXT} characters")
-    if not text.isprintable():
-        raise bad_request(f"'{name}' holds characters that are not printable")
+    if _NOT_TEXT.search(text):
+        raise bad_request(f"'{name}' holds control characters or is not UTF-8")
     return text

@@ -21,7 +21,7 @@ ROUTES = (
     Route("GET", "/health", health),
     Route("GET", "/ready", ready),
     Route("GET", "/api/governance/customers", list_customers),
-    Route("GET", "/api/governance/customers/{customer_id}", get_customer),
+    Route("GET", "/api/governance/customers/{customer_id:[^/]+}", get_customer),
 )
 
 
