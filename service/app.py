@@ -11,11 +11,13 @@ from aiohttp import web
 
 from service.counters.client import open_counters
 from service.domain.sealing import Sealer, parse_encryption_key
+from service.governance.access import Gatekeeper
 from service.governance.probes import Probes
 from service.governance.reconcile import Reconciler
 from service.governance.tree.cache import TreeCache
 from service.governance.tree.read import TreeReader
-from service.http.customers import TREE_READER
+from service.http.auth import GATEKEEPER, authorize_principal
+from service.http.customers import MASKED_TREE_READER, TREE_READER
 from service.http.health import LIFECYCLE, PROBES, Lifecycle
 from service.http.malformed import answer_malformed_requests
 from service.http.middleware import add_headers, answer_failures
@@ -41,7 +43,9 @@ def utc_now() -> datetime:
 
 def build_app(settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> web.Application:
     """The application; its stores are opened when it starts and closed when it stops."""
-    app = web.Application(middlewares=[answer_failures], client_max_size=settings.max_body_kb * 1024)
+    app = web.Application(
+        middlewares=[answer_failures, authorize_principal], client_max_size=settings.max_body_kb * 1024
+    )
     app[LIFECYCLE] = Lifecycle()
     answer_malformed_requests()
 
@@ -49,8 +53,11 @@ def build_app(settings: Settings, *, clock: Callable[[], datetime] = utc_now) ->
         store = await open_store(settings)
         counters = open_counters(settings)
         sealer = Sealer(parse_encryption_key(settings.encryption_key))
-        cache = TreeCache(settings.tree_cache_mb * 1024 * 1024)
-        app[TREE_READER] = TreeReader(store, counters, sealer=sealer, cache=cache, clock=clock)
+        if settings.asks_for_tokens:
+            app[GATEKEEPER] = Gatekeeper(store, sealer, admin_token=settings.admin_token, clock=clock)
+        for key, shows_values in ((TREE_READER, True), (MASKED_TREE_READER, False)):
+            cache = TreeCache(settings.tree_cache_mb * 1024 * 1024 // 2)
+            app[key] = TreeReader(store, counters, sealer=sealer if shows_values else None, cache=cache, clock=clock)
         app[PROBES] = Probes(store, counters, sealer=sealer, migrations=read_migrations())
         background = [
             asyncio.create_task(app[PROBES].watch(), name="probes"),

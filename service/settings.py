@@ -1,5 +1,6 @@
 """Settings: one typed struct, read from the environment once at the start."""
 
+import ipaddress
 import os
 from collections.abc import Collection, Mapping
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
@@ -23,6 +24,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     port: Annotated[int, Meta(ge=1, le=65535, description="port to listen on")] = 8080
     workers: Annotated[int, Meta(ge=1, le=64, description="worker processes, one per core")] = 1
     encryption_key: Annotated[str, Meta(description="seals and looks up virtual keys; 32 random bytes in base64")] = ""
+    auth: Annotated[
+        Literal["auto", "on", "off"],
+        Meta(description="whether API tokens are asked for; auto: off on a loopback HOST, on elsewhere"),
+    ] = "auto"
+    admin_token: Annotated[
+        str, Meta(min_length=32, description="an API token of scope admin, to make the first others with")
+    ] = ""
     database_pool_size: Annotated[int, Meta(ge=1, le=200, description="Postgres connections per worker")] = 8
     redis_pool_size: Annotated[int, Meta(ge=1, le=1000, description="Redis connections per worker")] = 16
     redis_timeout_ms: Annotated[int, Meta(ge=10, le=5000, description="longest wait for one answer of Redis")] = 200
@@ -35,6 +43,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Meta(description="the least that is logged")] = (
         "info"
     )
+
+    @property
+    def asks_for_tokens(self) -> bool:
+        return self.auth == "on" or (self.auth == "auto" and not is_loopback(self.host))
 
 
 _UNPREFIXED = {"database_url", "redis_url", "host", "port", "workers"}
@@ -69,6 +81,16 @@ def load_settings(
     if faults:
         raise SettingsError("\n".join(faults))
     return Settings(**values)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches the address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def to_environment(settings: Settings) -> dict[str, str]:

@@ -32,7 +32,8 @@ class Sealer:
         if len(deployment_key) != KEY_BYTES:
             raise ValueError(f"must be {KEY_BYTES} bytes")
         self._cipher = AESGCM(_derive(deployment_key, b"seal"))
-        self._hash_key = _derive(deployment_key, b"virtual key lookup")
+        self._virtual_key_hash_key = _derive(deployment_key, b"virtual key lookup")
+        self._api_token_hash_key = _derive(deployment_key, b"api token lookup")
 
     def seal(self, secret: str, *, belongs_to: str) -> bytes:
         """Seal `secret` for one row: moved to another row it does not open."""
@@ -51,7 +52,11 @@ class Sealer:
 
     def hash_virtual_key(self, value: str) -> bytes:
         """The 32 bytes a presented virtual key is looked up by."""
-        return hmac.digest(self._hash_key, value.encode("utf-8", "surrogateescape"), "sha256")
+        return _keyed_hash(self._virtual_key_hash_key, value)
+
+    def hash_api_token(self, value: str) -> bytes:
+        """The 32 bytes a presented API token is looked up by; never equal to a virtual key's."""
+        return _keyed_hash(self._api_token_hash_key, value)
 
 
 def parse_encryption_key(text: str) -> bytes:
@@ -77,6 +82,11 @@ def new_virtual_key_value() -> str:
 def sealed_virtual_key(virtual_key_id: str) -> str:
     """What a virtual key's sealed value belongs to."""
     return f"virtual_keys.value:{virtual_key_id}"
+
+
+def _keyed_hash(key: bytes, value: str) -> bytes:
+    # Header text may hold bytes that are not UTF-8, as lone surrogates.
+    return hmac.digest(key, value.encode("utf-8", "surrogatepass"), "sha256")
 
 
 def _derive(deployment_key: bytes, purpose: bytes) -> bytes:

@@ -10,11 +10,7 @@ import signal
 import time
 from pathlib import Path
 
-try:
-    import psutil
-except ModuleNotFoundError:
-    # Part of the extra `embedded`; `programs`, asked first, says so if that is missing.
-    psutil = None  # type: ignore[assignment]  # a module has no optional type
+import psutil
 
 _CLEAN_END_SECONDS = 10
 _KILL_SECONDS = 5

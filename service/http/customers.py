@@ -5,12 +5,15 @@ from collections.abc import Iterator, Sequence
 from aiohttp import web
 
 from service.governance.tree.read import Tree, TreeReader
+from service.http.auth import PRINCIPAL
 from service.http.errors import json_response, not_found
 from service.http.parameters import path_id, query_number, query_text
 from service.http.streaming import send_pieces
 from service.store.customers import PageQuery
 
+# In full, and with the values of virtual keys masked.
 TREE_READER = web.AppKey("tree_reader", TreeReader)
+MASKED_TREE_READER = web.AppKey("masked_tree_reader", TreeReader)
 
 _DEFAULT_LIMIT = 25
 _LARGEST_LIMIT = 100
@@ -25,7 +28,7 @@ async def list_customers(request: web.Request) -> web.StreamResponse:
     answer is the whole tree.
     """
     query = _page_query(request)
-    tree = await request.app[TREE_READER].page(query)
+    tree = await _reader(request).page(query)
     limit = tree.total_count if query.limit is None else query.limit
     tail = b'],"count":%d,"total_count":%d,"limit":%d,"offset":%d}' % (
         len(tree.customers),
@@ -38,10 +41,14 @@ async def list_customers(request: web.Request) -> web.StreamResponse:
 
 async def get_customer(request: web.Request) -> web.StreamResponse:
     """One customer's tree, with live usage."""
-    tree = await request.app[TREE_READER].customer(path_id(request, "customer_id"))
+    tree = await _reader(request).customer(path_id(request, "customer_id"))
     if not tree.customers:
         raise not_found("Customer not found")
     return await _tree_response(request, tree, (b'{"customer":', tree.customers[0], b"}"))
+
+
+def _reader(request: web.Request) -> TreeReader:
+    return request.app[TREE_READER if request[PRINCIPAL].sees_secrets else MASKED_TREE_READER]
 
 
 def _page_query(request: web.Request) -> PageQuery:

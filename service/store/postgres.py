@@ -18,6 +18,8 @@ Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record] | asyncpg.Connectio
 # SQLSTATEs that say "not now": connection (08), insufficient resources (53), cancelled by time-out, shutdown or
 # start-up (57), read-only standby (25006).
 _UNAVAILABLE_STATES = ("08", "53", "57", "25006")
+# Wrong user or password (28), no such database (3D): mended where Postgres is, not by a restart here.
+_REFUSED_STATES = ("28", "3D")
 _UNDEFINED_TABLE = "42P01"
 _ACQUIRE_TIMEOUT_SECONDS = 2.0
 _CONNECT_TIMEOUT_SECONDS = 2.0
@@ -37,7 +39,7 @@ class Store:
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
         """A connection for a few statements. Raises StoreUnavailableError."""
-        with _translated_failures():
+        with translated_failures():
             async with self._pool.acquire(timeout=_ACQUIRE_TIMEOUT_SECONDS) as connection:
                 yield connection
 
@@ -72,7 +74,7 @@ async def open_store(settings: Settings) -> Store:
 
 async def connect(database_url: str) -> asyncpg.Connection[asyncpg.Record]:
     """One connection for a command's long work: no time-out per statement. Raises StoreUnavailableError."""
-    with _translated_failures():
+    with translated_failures():
         connection = await asyncpg.connect(
             database_url,
             timeout=_CONNECT_TIMEOUT_SECONDS,
@@ -83,7 +85,8 @@ async def connect(database_url: str) -> asyncpg.Connection[asyncpg.Record]:
 
 
 @contextmanager
-def _translated_failures() -> Iterator[None]:
+def translated_failures() -> Iterator[None]:
+    """Raises StoreUnavailableError for what says "not now"; everything else passes as it is."""
     try:
         yield
     except (OSError, TimeoutError, asyncpg.InterfaceError) as error:
@@ -92,6 +95,8 @@ def _translated_failures() -> Iterator[None]:
         sqlstate = error.sqlstate or ""
         if sqlstate == _UNDEFINED_TABLE:
             raise StoreUnavailableError("the database is not migrated: run `governance migrate`") from error
+        if sqlstate.startswith(_REFUSED_STATES):
+            raise StoreUnavailableError("Postgres refuses the user or the database of DATABASE_URL") from error
         if sqlstate.startswith(_UNAVAILABLE_STATES):
             raise StoreUnavailableError("Postgres does not take requests now") from error
         raise

@@ -14,16 +14,18 @@ from service.domain.entities import (
     Team,
     VirtualKey,
 )
-from service.domain.sealing import NotOpenedError, Sealer, sealed_virtual_key
+from service.domain.sealing import VIRTUAL_KEY_PREFIX, NotOpenedError, Sealer, sealed_virtual_key
 from service.governance.tree.limits import LimitBuilder, set_or_left_out, stamps
 from service.governance.tree.template import Template, make_template
 from service.store.trees import Row, TreeRows
 
+_MASKED_VALUE = f"{VIRTUAL_KEY_PREFIX}********"
+
 
 class TreeBuilder:
-    """Builds templates of the tenants in `rows`, as they read at `now`."""
+    """Builds templates of the tenants in `rows`, as they read at `now`; without a sealer, values are masked."""
 
-    def __init__(self, rows: TreeRows, sealer: Sealer, now: datetime) -> None:
+    def __init__(self, rows: TreeRows, sealer: Sealer | None, now: datetime) -> None:
         self._rows = rows
         self._sealer = sealer
         self._now = now
@@ -113,6 +115,8 @@ class TreeBuilder:
         )
 
     def _open_value(self, row: Row) -> str:
+        if self._sealer is None:
+            return _MASKED_VALUE
         try:
             return self._sealer.open(row["value_sealed"], belongs_to=sealed_virtual_key(row["id"]))
         except NotOpenedError:

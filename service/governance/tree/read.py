@@ -44,14 +44,17 @@ class Tree(msgspec.Struct, frozen=True):
 
 
 class TreeReader:
-    """Reads are shared: concurrent callers of one page get one answer, begun after they asked."""
+    """Reads are shared: concurrent callers of one page get one answer, begun after they asked.
+
+    Without a sealer the values of virtual keys are masked: what such a reader keeps holds no secret.
+    """
 
     def __init__(
         self,
         store: Store,
         counters: CounterClient,
         *,
-        sealer: Sealer,
+        sealer: Sealer | None,
         cache: TreeCache,
         clock: Callable[[], datetime],
     ) -> None:

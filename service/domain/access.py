@@ -1,0 +1,56 @@
+"""Who may do what: three scopes of API tokens, and what each of them reaches."""
+
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+
+Scope = Literal["read", "admin", "gateway"]
+
+# What a route asks for. `open` asks for nothing.
+RouteScope = Literal["open", "read", "admin", "gateway"]
+
+_REACHES: dict[Scope, frozenset[RouteScope]] = {
+    "read": frozenset({"open", "read"}),
+    "gateway": frozenset({"open", "gateway"}),
+    "admin": frozenset({"open", "read", "admin", "gateway"}),
+}
+
+
+class Principal(msgspec.Struct, frozen=True):
+    """Who asks: the name of the token, as the audit log has it, and its scope."""
+
+    name: str
+    scope: Scope
+
+    def may(self, route_scope: RouteScope) -> bool:
+        return route_scope in _REACHES[self.scope]
+
+    @property
+    def sees_secrets(self) -> bool:
+        """Whether values of virtual keys are shown in full."""
+        return self.scope == "admin"
+
+
+class ApiToken(msgspec.Struct, frozen=True, kw_only=True):
+    """A token as it is kept: never its value."""
+
+    id: str
+    name: str
+    scope: Scope
+    created_at: datetime
+    expires_at: datetime | None = None
+    revoked_at: datetime | None = None
+
+    def state(self, now: datetime) -> Literal["active", "expired", "revoked"]:
+        if self.revoked_at is not None:
+            return "revoked"
+        if self.expires_at is not None and now >= self.expires_at:
+            return "expired"
+        return "active"
+
+
+# Where authentication is off, everyone is this.
+ANYONE = Principal(name="anyone", scope="admin")
+# The bearer of GOVERNANCE_ADMIN_TOKEN.
+BOOTSTRAP = Principal(name="bootstrap", scope="admin")

@@ -1,0 +1,53 @@
+"""Who asks, and may they? Each route declares its scope; this holds every request to it."""
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from aiohttp import hdrs, web
+
+from service.domain.access import ANYONE, Principal, RouteScope
+from service.governance.access import Gatekeeper
+from service.http.errors import ApiError, bad_request
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+# Absent where authentication is off.
+GATEKEEPER = web.AppKey("gatekeeper", Gatekeeper)
+# By handler: what the table of routes asks for.
+ROUTE_SCOPES = web.AppKey("route_scopes", Mapping[Handler, RouteScope])
+PRINCIPAL = web.RequestKey("principal", Principal)
+
+_SCHEME = "bearer "
+
+
+@web.middleware
+async def authorize_principal(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answers 401 to who does not say, or wrongly, who they are, and 403 to whom the route is not for.
+
+    A path or method the table does not have is answered as such to anyone.
+    """
+    scope = request.app[ROUTE_SCOPES].get(request.match_info.handler)
+    if scope is None or scope == "open":
+        return await handler(request)
+    gatekeeper = request.app.get(GATEKEEPER)
+    principal = ANYONE if gatekeeper is None else await _identify(request, gatekeeper)
+    if not principal.may(scope):
+        raise ApiError(403, f"This needs a token of scope '{scope}'; yours has '{principal.scope}'")
+    request[PRINCIPAL] = principal
+    return await handler(request)
+
+
+async def _identify(request: web.Request, gatekeeper: Gatekeeper) -> Principal:
+    presented = request.headers.getall(hdrs.AUTHORIZATION, [])
+    if len(presented) > 1:
+        # Another reader on the way may take the other one.
+        raise bad_request("The header 'Authorization' is given more than once")
+    if not presented or not presented[0].lower().startswith(_SCHEME):
+        raise _unauthorized("An API token is needed: Authorization: Bearer …")
+    principal = await gatekeeper.identify(presented[0][len(_SCHEME) :].strip())
+    if principal is None:
+        raise _unauthorized("The API token is unknown, expired or revoked")
+    return principal
+
+
+def _unauthorized(message: str) -> ApiError:
+    return ApiError(401, message, headers={"WWW-Authenticate": "Bearer"})
