@@ -7,7 +7,7 @@ from typing import TypeVar
 import msgspec
 
 from service.counters.client import CounterClient, ScriptCall, load_script
-from service.domain.meters import MeterState, MeterWindow
+from service.domain.meters import MeterState, MeterWindow, Tenant
 from service.domain.windows import from_us, to_us
 
 # Longer than any gap between two uses that matters; a hash that expired is cold and is loaded again.
@@ -44,7 +44,7 @@ class TenantCounters(msgspec.Struct, frozen=True):
             return None
 
 
-async def read_tenants(client: CounterClient, known_versions: Mapping[str, str]) -> dict[str, TenantCounters]:
+async def read_tenants(client: CounterClient, known_versions: Mapping[Tenant, str]) -> dict[Tenant, TenantCounters]:
     """The counters of those tenants that are no longer at the version known of them.
 
     One round trip for up to 4000 tenants. Raises CountersUnavailableError.
@@ -54,16 +54,16 @@ async def read_tenants(client: CounterClient, known_versions: Mapping[str, str])
     calls = [
         ScriptCall(
             _READ,
-            [_meters_key(tenant_id) for tenant_id in chunk],
-            msgspec.msgpack.encode([known_versions[tenant_id] for tenant_id in chunk]),
+            [_meters_key(tenant) for tenant in chunk],
+            msgspec.msgpack.encode([known_versions[tenant] for tenant in chunk]),
         )
         for chunk in chunks
     ]
-    changed: dict[str, TenantCounters] = {}
+    changed: dict[Tenant, TenantCounters] = {}
     for chunk, answer in zip(chunks, await _run_all(client, calls), strict=True):
-        for tenant_id, fields in zip(chunk, _answer_decoder.decode(answer), strict=True):
+        for tenant, fields in zip(chunk, _answer_decoder.decode(answer), strict=True):
             if isinstance(fields, list):
-                changed[tenant_id] = _tenant_counters(fields)
+                changed[tenant] = _tenant_counters(fields)
     return changed
 
 
@@ -72,14 +72,12 @@ async def merge_windows(client: CounterClient, windows: Sequence[MeterWindow]) -
 
     Idempotent. Raises CountersUnavailableError.
     """
-    by_tenant: defaultdict[str, list[tuple[str, int, int, str]]] = defaultdict(list)
+    by_tenant: defaultdict[Tenant, list[tuple[str, int, int, str]]] = defaultdict(list)
     for window in windows:
-        by_tenant[window.tenant_id].append(
-            (window.meter_id, window.epoch, to_us(window.window_start), str(window.used))
-        )
+        by_tenant[window.tenant].append((window.meter_id, window.epoch, to_us(window.window_start), str(window.used)))
     calls = [
-        ScriptCall(_MERGE, [_meters_key(tenant_id)], msgspec.msgpack.encode((_TTL_SECONDS, chunk)))
-        for tenant_id, states in by_tenant.items()
+        ScriptCall(_MERGE, [_meters_key(tenant)], msgspec.msgpack.encode((_TTL_SECONDS, chunk)))
+        for tenant, states in by_tenant.items()
         for chunk in _chunks(states, _METERS_PER_MERGE)
     ]
     return sum(msgspec.msgpack.decode(answer, type=int) for answer in await _run_all(client, calls))
@@ -92,9 +90,9 @@ async def _run_all(client: CounterClient, calls: Sequence[ScriptCall]) -> list[b
     return answers
 
 
-def _meters_key(tenant_id: str) -> str:
+def _meters_key(tenant: Tenant) -> str:
     # The braces make all keys of a tenant one slot of a Redis Cluster.
-    return f"gov:{{{tenant_id}}}:meters"
+    return f"gov:{{{tenant.id}}}:meters:{tenant.layout}"
 
 
 def _tenant_counters(fields: list[str]) -> TenantCounters:

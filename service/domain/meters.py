@@ -27,11 +27,18 @@ class MeterState(msgspec.Struct, frozen=True):
     used: int
 
 
+class Tenant(msgspec.Struct, frozen=True):
+    """The root of a tree. `layout` names the set of its meters; live counters are kept per layout."""
+
+    id: str
+    layout: int
+
+
 class MeterWindow(msgspec.Struct, frozen=True):
-    """A meter's state with the meter it belongs to, as it travels between the stores."""
+    """A meter's state with the meter and the tenant it belongs to, as it travels between the stores."""
 
     meter_id: str
-    tenant_id: str
+    tenant: Tenant
     epoch: int
     window_start: datetime
     used: int

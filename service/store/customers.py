@@ -1,7 +1,11 @@
 """Customers: which of them a read is about, and at which revision."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import msgspec
 
+from service.domain.meters import Tenant
 from service.store.postgres import Connection
 from service.store.queries import queries
 
@@ -10,7 +14,7 @@ class CustomerPage(msgspec.Struct, frozen=True):
     """The tenants of a page in order, each with its revision, and how many customers match in all."""
 
     total_count: int
-    revisions: dict[str, int]
+    revisions: dict[Tenant, int]
 
 
 class PageQuery(msgspec.Struct, frozen=True):
@@ -33,11 +37,6 @@ async def find_customer(connection: Connection, customer_id: str) -> CustomerPag
     return _page(await queries.find_customer(connection, customer_id=customer_id))
 
 
-def _page(row: dict[str, object]) -> CustomerPage:
-    return msgspec.convert(
-        {
-            "total_count": row["total_count"],
-            "revisions": dict(zip(row["tenant_ids"], row["revisions"], strict=True)),  # type: ignore[call-overload]
-        },
-        CustomerPage,
-    )
+def _page(row: Mapping[str, Any]) -> CustomerPage:
+    tenants = map(Tenant, row["tenant_ids"], row["layouts"])
+    return CustomerPage(row["total_count"], dict(zip(tenants, row["revisions"], strict=True)))

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from service.domain.meters import Meter, MeterState, MeterWindow
+from service.domain.meters import Meter, MeterState, MeterWindow, Tenant
 from service.domain.usage import UsageEvent
 from service.domain.windows import window_at
 from service.store.postgres import Connection
@@ -94,10 +94,11 @@ async def try_lock_reconciler(connection: Connection) -> bool:
 
 
 def _after(last: MeterWindow | None) -> dict[str, Any]:
-    last = last or MeterWindow("", "", 0, _BEFORE_ALL, 0)
+    last = last or MeterWindow("", Tenant("", 0), 0, _BEFORE_ALL, 0)
     return {"meter_id": last.meter_id, "epoch": last.epoch, "window_start": last.window_start}
 
 
-def _window(row: Mapping[str, object]) -> MeterWindow:
-    fields = ("meter_id", "tenant_id", "epoch", "window_start", "used")
-    return msgspec.convert({field: row[field] for field in fields}, MeterWindow)
+def _window(row: Mapping[str, Any]) -> MeterWindow:
+    return MeterWindow(
+        row["meter_id"], Tenant(row["tenant_id"], row["layout"]), row["epoch"], row["window_start"], row["used"]
+    )

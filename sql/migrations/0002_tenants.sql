@@ -2,12 +2,15 @@
 -- consistency and caching. `revision` names one state of a tenant's configuration: whoever holds something built at that
 -- revision may use it for as long as the revision stands.
 
--- One sequence for all tenants, so that a revision never comes back, not even for a tenant that was deleted and made again.
+-- One sequence for all tenants, so that a number never comes back, not even for a tenant that was deleted and made again.
 CREATE SEQUENCE tenant_revision;
 
+-- `layout` names one set of meters: it changes when a meter moves into the tenant or out of it (0005). Live counters are
+-- kept per layout, so that what a meter left behind in a tenant is never read again when it comes back.
 CREATE TABLE tenants (
     id text PRIMARY KEY,
     revision bigint NOT NULL DEFAULT nextval('tenant_revision'),
+    layout bigint NOT NULL DEFAULT nextval('tenant_revision'),
     changed_at timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX tenants_changed_at ON tenants (changed_at);

@@ -162,7 +162,8 @@ CALL bump_tenants_on_change_of('budgets');
 CALL bump_tenants_on_change_of('rate_limits');
 
 -- The running total of one meter in one window: nano-dollars for a budget, tokens or requests for a rate limit.
--- Not configuration: it bumps no revision. No foreign key: usage of a deleted limit is still history.
+-- Not configuration: it bumps no revision. No foreign key: usage of a deleted limit is still history. tenant_id is where
+-- the meter is now.
 CREATE TABLE meter_windows (
     meter_id text NOT NULL,
     epoch integer NOT NULL,
@@ -173,3 +174,29 @@ CREATE TABLE meter_windows (
     PRIMARY KEY (meter_id, epoch, window_start)
 );
 CREATE INDEX meter_windows_updated_at ON meter_windows (updated_at);
+
+-- Limits that moved to another tenant take their meters along. Arguments: the prefixes of their meter ids.
+CREATE FUNCTION move_meters() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+DECLARE
+    moved text[];
+BEGIN
+    SELECT array_agg(DISTINCT tenant_id) INTO moved
+      FROM (SELECT unnest(ARRAY[old_rows.tenant_id, new_rows.tenant_id]) AS tenant_id
+              FROM old_rows JOIN new_rows USING (id)
+             WHERE old_rows.tenant_id <> new_rows.tenant_id) AS both_sides;
+    IF moved IS NULL THEN
+        RETURN NULL;
+    END IF;
+    PERFORM FROM tenants WHERE id = ANY (moved) ORDER BY id FOR NO KEY UPDATE;
+    UPDATE tenants SET layout = nextval('tenant_revision') WHERE id = ANY (moved);
+    UPDATE meter_windows
+       SET tenant_id = new_rows.tenant_id
+      FROM old_rows JOIN new_rows USING (id), unnest(TG_ARGV) AS prefix
+     WHERE old_rows.tenant_id <> new_rows.tenant_id AND meter_windows.meter_id = prefix || new_rows.id;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER move_meters AFTER UPDATE ON budgets REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION move_meters('budget:');
+CREATE TRIGGER move_meters AFTER UPDATE ON rate_limits REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION move_meters('tokens:', 'requests:');

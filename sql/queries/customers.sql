@@ -1,14 +1,15 @@
 -- Which customers a read is about, and at which revision of their configuration.
 
 -- name: find_customer_page(search, page_limit, page_offset)^
--- One page of tenants in the order of creation, their revisions, and how many customers match in all: one statement, so
--- that the three agree. search NULL: all; page_limit NULL: no end.
+-- One page of tenants in the order of creation, their revisions and layouts, and how many customers match in all: one
+-- statement, so that they agree. search NULL: all; page_limit NULL: no end.
 -- Uses customers_created_at (in order, index only) and tenants_pkey; a search reads customers in that order.
 SELECT (SELECT count(*) FROM customers AS c
          WHERE :search::text IS NULL OR strpos(lower(c.name), lower(:search)) > 0) AS total_count,
        coalesce(array_agg(page.tenant_id ORDER BY page.created_at, page.id), '{}') AS tenant_ids,
-       coalesce(array_agg(page.revision ORDER BY page.created_at, page.id), '{}') AS revisions
-  FROM (SELECT c.tenant_id, t.revision, c.created_at, c.id::text AS id
+       coalesce(array_agg(page.revision ORDER BY page.created_at, page.id), '{}') AS revisions,
+       coalesce(array_agg(page.layout ORDER BY page.created_at, page.id), '{}') AS layouts
+  FROM (SELECT c.tenant_id, t.revision, t.layout, c.created_at, c.id::text AS id
           FROM customers AS c JOIN tenants AS t ON t.id = c.tenant_id
          WHERE :search::text IS NULL OR strpos(lower(c.name), lower(:search)) > 0
          ORDER BY c.created_at, c.id
@@ -19,6 +20,7 @@ SELECT (SELECT count(*) FROM customers AS c
 -- Uses customers_pkey and tenants_pkey.
 SELECT count(*) AS total_count,
        coalesce(array_agg(c.tenant_id), '{}') AS tenant_ids,
-       coalesce(array_agg(t.revision), '{}') AS revisions
+       coalesce(array_agg(t.revision), '{}') AS revisions,
+       coalesce(array_agg(t.layout), '{}') AS layouts
   FROM customers AS c JOIN tenants AS t ON t.id = c.tenant_id
  WHERE c.id = :customer_id::text;

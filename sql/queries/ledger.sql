@@ -13,21 +13,21 @@ SELECT wanted.meter_id, windows.used
 
 -- name: list_recent_meter_windows(look_back, meter_id, epoch, window_start, page_limit)
 -- The totals that changed within look_back, page by page, for the reconciler: those after the given one.
--- Uses meter_windows_updated_at. The server's clock stamps and compares, so replicas' clocks do not matter.
-SELECT meter_id, tenant_id, epoch, window_start, used
-  FROM meter_windows
- WHERE updated_at >= now() - :look_back::interval
-   AND (meter_id, epoch, window_start) > (:meter_id::text, :epoch::integer, :window_start::timestamptz)
- ORDER BY meter_id, epoch, window_start
+-- Uses meter_windows_updated_at and tenants_pkey. The server's clock stamps and compares, so replicas' clocks do not matter.
+SELECT windows.meter_id, windows.tenant_id, tenants.layout, windows.epoch, windows.window_start, windows.used
+  FROM meter_windows AS windows JOIN tenants ON tenants.id = windows.tenant_id
+ WHERE windows.updated_at >= now() - :look_back::interval
+   AND (windows.meter_id, windows.epoch, windows.window_start) > (:meter_id::text, :epoch::integer, :window_start::timestamptz)
+ ORDER BY windows.meter_id, windows.epoch, windows.window_start
  LIMIT :page_limit::bigint;
 
 -- name: list_meter_windows(meter_id, epoch, window_start, page_limit)
 -- All totals, page by page, for the reconciler after Redis became another: those after the given one.
--- Uses meter_windows_pkey.
-SELECT meter_id, tenant_id, epoch, window_start, used
-  FROM meter_windows
- WHERE (meter_id, epoch, window_start) > (:meter_id::text, :epoch::integer, :window_start::timestamptz)
- ORDER BY meter_id, epoch, window_start
+-- Uses meter_windows_pkey and tenants_pkey.
+SELECT windows.meter_id, windows.tenant_id, tenants.layout, windows.epoch, windows.window_start, windows.used
+  FROM meter_windows AS windows JOIN tenants ON tenants.id = windows.tenant_id
+ WHERE (windows.meter_id, windows.epoch, windows.window_start) > (:meter_id::text, :epoch::integer, :window_start::timestamptz)
+ ORDER BY windows.meter_id, windows.epoch, windows.window_start
  LIMIT :page_limit::bigint;
 
 -- name: try_lock_reconciler(lock_id)$
@@ -38,7 +38,7 @@ SELECT pg_try_advisory_xact_lock(:lock_id::bigint);
 -- Writes a batch of usage, all or nothing: events whose request id is new, what they add to their meters' windows, and
 -- the daily roll-up. Answers the new request ids and the absolute total of every window they touched.
 -- The meter rows are locked in id order, in one statement, so that concurrent batches cannot deadlock.
--- Uses usage_requests_pkey, meter_windows_pkey and usage_daily_once.
+-- Uses usage_requests_pkey, meter_windows_pkey, usage_daily_once and tenants_pkey.
 WITH fresh AS (
     INSERT INTO usage_requests (request_id, fingerprint)
     SELECT request_id, fingerprint
@@ -96,9 +96,9 @@ WITH fresh AS (
      GROUP BY meter_id, epoch, window_start
      ORDER BY meter_id, epoch, window_start
         ON CONFLICT (meter_id, epoch, window_start) DO UPDATE
-       SET used = total.used + excluded.used, tenant_id = excluded.tenant_id, updated_at = now()
+       SET used = total.used + excluded.used, updated_at = now()
  RETURNING meter_id, tenant_id, epoch, window_start, used
 )
 SELECT (SELECT coalesce(array_agg(request_id), '{}') FROM fresh) AS fresh_request_ids,
-       meter_id, tenant_id, epoch, window_start, used
-  FROM (SELECT 1) AS always LEFT JOIN windows ON true;
+       meter_id, tenant_id, coalesce(tenants.layout, 0) AS layout, epoch, window_start, used
+  FROM (SELECT 1) AS always LEFT JOIN windows ON true LEFT JOIN tenants ON tenants.id = windows.tenant_id;

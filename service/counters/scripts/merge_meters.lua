@@ -1,6 +1,6 @@
 -- Merge absolute meter states into a tenant's counters: keep whichever state is larger.
 --
--- KEYS[1]  gov:{tenant}:meters, a hash: meter id -> "<epoch>:<window start in µs>:<used>"; and
+-- KEYS[1]  gov:{tenant}:meters:<layout>, a hash: meter id -> "<epoch>:<window start in µs>:<used>"; and
 --          `version` -> a number that grows with every change and never comes back, not even after the hash was lost
 -- ARGV[1]  msgpack [ttl_seconds, [[meter_id, epoch, window_start_us, used], …]]; `used` is a decimal string, since a Lua
 --          number holds no 64-bit integer. At most 500 meters a call.

@@ -1,6 +1,6 @@
 -- Read the counters of those tenants whose counters changed since they were last read.
 --
--- KEYS     gov:{tenant}:meters of each tenant (see merge_meters.lua for the hash)
+-- KEYS     gov:{tenant}:meters:<layout> of each tenant (see merge_meters.lua for the hash)
 -- ARGV[1]  msgpack [known_version, …], one for each key: the version last read, '' for counters that were absent,
 --          '?' to be told in any case
 -- Answers  msgpack, one entry for each key: false when the version is the known one, else the hash as a flat array

@@ -14,7 +14,7 @@ import msgspec
 
 from service.counters.client import CounterClient, CountersUnavailableError
 from service.counters.meters import UNKNOWN_VERSION, TenantCounters, merge_windows, read_tenants
-from service.domain.meters import Meter, MeterState, MeterWindow
+from service.domain.meters import Meter, MeterState, MeterWindow, Tenant
 from service.domain.sealing import Sealer
 from service.governance.sharing import SharedRuns
 from service.governance.tree.build import TreeBuilder
@@ -91,7 +91,7 @@ class TreeReader:
 
     async def _configuration(
         self, find: Callable[[Connection], Awaitable[CustomerPage]]
-    ) -> tuple[CustomerPage, dict[str, CachedTenant]]:
+    ) -> tuple[CustomerPage, dict[Tenant, CachedTenant]]:
         """The page and each of its tenants, all of one state of the database."""
         async with self._store.connection() as connection:
             page = await find(connection)
@@ -101,71 +101,71 @@ class TreeReader:
         async with self._store.snapshot() as snapshot:
             page = await find(snapshot)
             tenants, stale = self._split(page)
-            for tenant_ids in _chunks(stale, _TENANTS_PER_LOAD):
-                rows = await load_tree_rows(snapshot, tenant_ids)
+            for chunk in _chunks(stale, _TENANTS_PER_LOAD):
+                rows = await load_tree_rows(snapshot, [tenant.id for tenant in chunk])
                 builder = TreeBuilder(rows, self._sealer, self._clock())
-                for tenant_id in tenant_ids:
-                    cached = CachedTenant(page.revisions[tenant_id], builder.customer(tenant_id))
-                    self._cache.put(tenant_id, cached)
-                    tenants[tenant_id] = cached
+                for tenant in chunk:
+                    cached = CachedTenant(page.revisions[tenant], builder.customer(tenant.id))
+                    self._cache.put(tenant.id, cached)
+                    tenants[tenant] = cached
                     await asyncio.sleep(0)  # others' turn: a large page is many tenants' encoding
         return page, tenants
 
-    def _split(self, page: CustomerPage) -> tuple[dict[str, CachedTenant], list[str]]:
+    def _split(self, page: CustomerPage) -> tuple[dict[Tenant, CachedTenant], list[Tenant]]:
         now = self._clock()
-        tenants: dict[str, CachedTenant] = {}
-        stale: list[str] = []
-        for tenant_id, revision in page.revisions.items():
-            cached = self._cache.get(tenant_id, revision, now=now)
+        tenants: dict[Tenant, CachedTenant] = {}
+        stale: list[Tenant] = []
+        for tenant, revision in page.revisions.items():
+            cached = self._cache.get(tenant.id, revision, now=now)
             if cached is None:
-                stale.append(tenant_id)
+                stale.append(tenant)
             else:
-                tenants[tenant_id] = cached
+                tenants[tenant] = cached
         return tenants, stale
 
-    async def _live(self, tenants: dict[str, CachedTenant]) -> dict[str, bytes]:
+    async def _live(self, tenants: dict[Tenant, CachedTenant]) -> dict[Tenant, bytes]:
         now = self._clock()
-        known = {tenant_id: tenant.known_version(now) for tenant_id, tenant in tenants.items()}
+        known = {tenant: cached.known_version(now) for tenant, cached in tenants.items()}
         changed = await read_tenants(self._counters, known)
-        cold = await self._load_cold(tenants, changed, now=now)
-        for tenant_id, counters in changed.items():
-            tenant = tenants[tenant_id]
-            states = _states_of(tenant, counters)
-            fragment = fill(tenant.template, cold | states, now=now)
+        warm = {tenant: _warm_states(tenants[tenant], counters) for tenant, counters in changed.items()}
+        cold = await self._load_cold(tenants, warm, now=now)
+        for tenant, states in warm.items():
+            cached = tenants[tenant]
+            fragment = fill(cached.template, cold | states, now=now)
             # With a meter just loaded the version is not of what was filled in: the next read asks for all again.
-            complete = len(states) == len(tenant.template.meters)
-            tenant.counters_version = counters.version if complete else UNKNOWN_VERSION
-            tenant.fragment = fragment
+            complete = len(states) == len(cached.template.meters)
+            cached.counters_version = changed[tenant].version if complete else UNKNOWN_VERSION
+            cached.fragment = fragment
             await asyncio.sleep(0)
-        return {tenant_id: tenant.fragment.body for tenant_id, tenant in tenants.items() if tenant.fragment is not None}
+        return {tenant: cached.fragment.body for tenant, cached in tenants.items() if cached.fragment is not None}
 
     async def _load_cold(
-        self, tenants: dict[str, CachedTenant], changed: dict[str, TenantCounters], *, now: datetime
+        self, tenants: dict[Tenant, CachedTenant], warm: dict[Tenant, dict[str, MeterState]], *, now: datetime
     ) -> dict[str, MeterState]:
         """Load the meters Redis does not have from the ledger, and merge them there."""
         cold = [
-            (tenant_id, meter)
-            for tenant_id, counters in changed.items()
-            for meter in tenants[tenant_id].template.meters
-            if counters.state_of(meter.id) is None
+            (tenant, meter)
+            for tenant, states in warm.items()
+            for meter in tenants[tenant].template.meters
+            if meter.id not in states
         ]
-        states: dict[str, MeterState] = {}
+        loaded: dict[str, MeterState] = {}
         for chunk in _chunks(cold, _METERS_PER_LOAD):
-            loaded = await self._load_states([meter for _, meter in chunk], now=now)
-            states |= loaded
-            await merge_windows(self._counters, [_window(tenant_id, meter, loaded) for tenant_id, meter in chunk])
-        return states
+            states = await self._load_states([meter for _, meter in chunk], now=now)
+            await merge_windows(self._counters, [_window(tenant, meter, states) for tenant, meter in chunk])
+            loaded |= states
+        return loaded
 
-    async def _from_ledger(self, tenants: dict[str, CachedTenant]) -> dict[str, bytes]:
+    async def _from_ledger(self, tenants: dict[Tenant, CachedTenant]) -> dict[Tenant, bytes]:
         """Nothing of this is kept: the next read asks Redis first again."""
         now = self._clock()
-        meters = [meter for tenant in tenants.values() for meter in tenant.template.meters]
+        meters = [meter for cached in tenants.values() for meter in cached.template.meters]
         states: dict[str, MeterState] = {}
         for chunk in _chunks(meters, _METERS_PER_LOAD):
             states |= await self._load_states(chunk, now=now)
-        bodies: dict[str, bytes] = {}
-        for tenant_id, tenant in tenants.items():
-            bodies[tenant_id] = fill(tenant.template, states, now=now).body
+        bodies: dict[Tenant, bytes] = {}
+        for tenant, cached in tenants.items():
+            bodies[tenant] = fill(cached.template, states, now=now).body
             await asyncio.sleep(0)
         return bodies
 
@@ -174,18 +174,19 @@ class TreeReader:
             return await load_meter_states(connection, meters, now=now)
 
 
-def _tree(page: CustomerPage, bodies: dict[str, bytes], source: UsageSource) -> Tree:
-    return Tree(page.total_count, [bodies[tenant_id] for tenant_id in page.revisions], source)
+def _tree(page: CustomerPage, bodies: dict[Tenant, bytes], source: UsageSource) -> Tree:
+    return Tree(page.total_count, [bodies[tenant] for tenant in page.revisions], source)
 
 
-def _states_of(tenant: CachedTenant, counters: TenantCounters) -> dict[str, MeterState]:
-    states = ((meter.id, counters.state_of(meter.id)) for meter in tenant.template.meters)
-    return {meter_id: state for meter_id, state in states if state is not None}
+def _warm_states(cached: CachedTenant, counters: TenantCounters) -> dict[str, MeterState]:
+    """The meters Redis has at their epoch or a newer one; of an older epoch it has nothing to say."""
+    states = ((meter, counters.state_of(meter.id)) for meter in cached.template.meters)
+    return {meter.id: state for meter, state in states if state is not None and state.epoch >= meter.epoch}
 
 
-def _window(tenant_id: str, meter: Meter, states: dict[str, MeterState]) -> MeterWindow:
+def _window(tenant: Tenant, meter: Meter, states: dict[str, MeterState]) -> MeterWindow:
     state = states[meter.id]
-    return MeterWindow(meter.id, tenant_id, state.epoch, state.window_start, state.used)
+    return MeterWindow(meter.id, tenant, state.epoch, state.window_start, state.used)
 
 
 def _chunks(items: Sequence[T], size: int) -> Iterable[Sequence[T]]:
