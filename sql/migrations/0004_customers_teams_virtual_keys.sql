@@ -120,8 +120,14 @@ CREATE TABLE model_configs (
 CREATE INDEX model_configs_tenant ON model_configs (tenant_id, created_at, id);
 
 -- tenant_id ---------------------------------------------------------------------------------------------------------
--- The owner's row is read FOR SHARE: an owner that is being moved by another transaction is waited for, and one that
--- was read here cannot move before this transaction ends. So no row is left behind in the tenant its owner has left.
+-- The row of a new owner is read FOR SHARE: an owner that is being moved by another transaction is waited for, and one
+-- that was read here cannot move before this transaction ends. So no row is left behind in the tenant its owner has left.
+-- A row that keeps its owner keeps its tenant, and locks nothing, unless a trigger below moves it along.
+
+CREATE FUNCTION keep_or_move(old_tenant_id text, new_tenant_id text) RETURNS text
+    LANGUAGE sql AS $$
+    SELECT CASE WHEN pg_trigger_depth() > 1 THEN new_tenant_id ELSE old_tenant_id END
+$$;
 
 CREATE FUNCTION root_customer() RETURNS trigger
     LANGUAGE plpgsql AS $$
@@ -143,6 +149,10 @@ END $$;
 CREATE FUNCTION derive_virtual_key_tenant() RETURNS trigger
     LANGUAGE plpgsql AS $$
 BEGIN
+    IF TG_OP = 'UPDATE' AND (OLD.team_id, OLD.customer_id) IS NOT DISTINCT FROM (NEW.team_id, NEW.customer_id) THEN
+        NEW.tenant_id := keep_or_move(OLD.tenant_id, NEW.tenant_id);
+        RETURN NEW;
+    END IF;
     IF NEW.team_id IS NOT NULL THEN
         SELECT tenant_id INTO NEW.tenant_id FROM teams WHERE id = NEW.team_id FOR SHARE;
         -- No such team: the foreign key says so in its own words.
@@ -160,6 +170,10 @@ END $$;
 CREATE FUNCTION derive_tenant_of_virtual_key() RETURNS trigger
     LANGUAGE plpgsql AS $$
 BEGIN
+    IF TG_OP = 'UPDATE' AND OLD.virtual_key_id IS NOT DISTINCT FROM NEW.virtual_key_id THEN
+        NEW.tenant_id := keep_or_move(OLD.tenant_id, NEW.tenant_id);
+        RETURN NEW;
+    END IF;
     IF NEW.virtual_key_id IS NULL THEN
         NEW.tenant_id := 'global';
         RETURN NEW;
@@ -172,16 +186,63 @@ END $$;
 CREATE FUNCTION derive_tenant_of_provider_config() RETURNS trigger
     LANGUAGE plpgsql AS $$
 BEGIN
+    IF TG_OP = 'UPDATE' AND OLD.provider_config_id = NEW.provider_config_id THEN
+        NEW.tenant_id := keep_or_move(OLD.tenant_id, NEW.tenant_id);
+        RETURN NEW;
+    END IF;
     SELECT tenant_id INTO NEW.tenant_id
       FROM virtual_key_provider_configs WHERE id = NEW.provider_config_id FOR SHARE;
     NEW.tenant_id := coalesce(NEW.tenant_id, 'global');
     RETURN NEW;
 END $$;
 
+-- A change of what is taken into use here either is seen by this transaction or sees it: one waits for the other.
+CREATE FUNCTION lock_provider_key() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM FROM provider_keys WHERE id = NEW.provider_key_id FOR SHARE;
+    RETURN NEW;
+END $$;
+
+CREATE FUNCTION lock_mcp_client() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM FROM mcp_clients WHERE id = NEW.mcp_client_id FOR SHARE;
+    RETURN NEW;
+END $$;
+
+-- A move locks every row it will move before it changes the first: a change bumps tenants, and who waits for a row while
+-- holding a tenant would deadlock with who edits that row and then wants the tenant.
+CREATE FUNCTION lock_rows_of_virtual_keys(virtual_key_ids text[]) RETURNS void
+    LANGUAGE plpgsql AS $$
+DECLARE
+    config_ids bigint[];
+    model_config_ids text[];
+BEGIN
+    PERFORM FROM virtual_keys WHERE id = ANY (virtual_key_ids) ORDER BY id FOR NO KEY UPDATE;
+    PERFORM FROM virtual_key_provider_configs WHERE virtual_key_id = ANY (virtual_key_ids) ORDER BY id FOR NO KEY UPDATE;
+    PERFORM FROM virtual_key_mcp_configs WHERE virtual_key_id = ANY (virtual_key_ids) ORDER BY id FOR NO KEY UPDATE;
+    PERFORM FROM model_configs WHERE virtual_key_id = ANY (virtual_key_ids) ORDER BY id FOR NO KEY UPDATE;
+    SELECT array_agg(id) INTO config_ids
+      FROM virtual_key_provider_configs WHERE virtual_key_id = ANY (virtual_key_ids);
+    SELECT array_agg(id) INTO model_config_ids FROM model_configs WHERE virtual_key_id = ANY (virtual_key_ids);
+    PERFORM FROM virtual_key_provider_config_keys WHERE provider_config_id = ANY (config_ids)
+      ORDER BY provider_config_id, provider_key_id FOR NO KEY UPDATE;
+    PERFORM FROM budgets
+      WHERE virtual_key_id = ANY (virtual_key_ids) OR provider_config_id = ANY (config_ids)
+         OR model_config_id = ANY (model_config_ids) ORDER BY id FOR NO KEY UPDATE;
+    PERFORM FROM rate_limits
+      WHERE virtual_key_id = ANY (virtual_key_ids) OR provider_config_id = ANY (config_ids)
+         OR model_config_id = ANY (model_config_ids) ORDER BY id FOR NO KEY UPDATE;
+END $$;
+
 CREATE FUNCTION move_team() RETURNS trigger
     LANGUAGE plpgsql AS $$
 BEGIN
-    UPDATE virtual_keys SET team_id = team_id WHERE team_id = NEW.id;
+    PERFORM lock_rows_of_virtual_keys(array_agg(id::text)) FROM virtual_keys WHERE team_id = NEW.id;
+    PERFORM FROM budgets WHERE team_id = NEW.id ORDER BY id FOR NO KEY UPDATE;
+    PERFORM FROM rate_limits WHERE team_id = NEW.id ORDER BY id FOR NO KEY UPDATE;
+    UPDATE virtual_keys SET tenant_id = NEW.tenant_id WHERE team_id = NEW.id;
     UPDATE budgets SET tenant_id = NEW.tenant_id WHERE team_id = NEW.id;
     UPDATE rate_limits SET tenant_id = NEW.tenant_id WHERE team_id = NEW.id;
     DELETE FROM tenants WHERE id = OLD.tenant_id AND id = 'team:' || OLD.id;
@@ -191,6 +252,7 @@ END $$;
 CREATE FUNCTION move_virtual_key() RETURNS trigger
     LANGUAGE plpgsql AS $$
 BEGIN
+    PERFORM lock_rows_of_virtual_keys(ARRAY[NEW.id::text]);
     UPDATE virtual_key_provider_configs SET tenant_id = NEW.tenant_id WHERE virtual_key_id = NEW.id;
     UPDATE virtual_key_mcp_configs SET tenant_id = NEW.tenant_id WHERE virtual_key_id = NEW.id;
     UPDATE model_configs SET tenant_id = NEW.tenant_id WHERE virtual_key_id = NEW.id;
@@ -238,6 +300,10 @@ CREATE TRIGGER derive_tenant BEFORE INSERT OR UPDATE ON model_configs
     FOR EACH ROW EXECUTE FUNCTION derive_tenant_of_virtual_key();
 CREATE TRIGGER derive_tenant BEFORE INSERT OR UPDATE ON virtual_key_provider_config_keys
     FOR EACH ROW EXECUTE FUNCTION derive_tenant_of_provider_config();
+CREATE TRIGGER lock_provider_key BEFORE INSERT OR UPDATE OF provider_key_id ON virtual_key_provider_config_keys
+    FOR EACH ROW EXECUTE FUNCTION lock_provider_key();
+CREATE TRIGGER lock_mcp_client BEFORE INSERT OR UPDATE OF mcp_client_id ON virtual_key_mcp_configs
+    FOR EACH ROW EXECUTE FUNCTION lock_mcp_client();
 
 CREATE TRIGGER move AFTER UPDATE ON teams
     FOR EACH ROW WHEN (OLD.tenant_id IS DISTINCT FROM NEW.tenant_id) EXECUTE FUNCTION move_team();

@@ -79,18 +79,32 @@ CREATE TABLE rate_limits (
 CREATE INDEX rate_limits_tenant ON rate_limits (tenant_id);
 CREATE INDEX rate_limits_model_config ON rate_limits (model_config_id) WHERE model_config_id IS NOT NULL;
 
+-- Budgets and rate limits name their owner in the same columns.
+CREATE FUNCTION owner_changed(before anyelement, after anyelement) RETURNS boolean
+    LANGUAGE sql IMMUTABLE AS $$
+    SELECT (before.customer_id, before.team_id, before.virtual_key_id, before.provider_config_id, before.model_config_id)
+           IS DISTINCT FROM
+           (after.customer_id, after.team_id, after.virtual_key_id, after.provider_config_id, after.model_config_id)
+$$;
+
 CREATE FUNCTION derive_limit_tenant() RETURNS trigger
     LANGUAGE plpgsql AS $$
 BEGIN
+    IF TG_OP = 'UPDATE' AND NOT owner_changed(OLD, NEW) THEN
+        NEW.tenant_id := keep_or_move(OLD.tenant_id, NEW.tenant_id);
+        RETURN NEW;
+    END IF;
+    -- The lock is also on the calendar the limit follows: it changes before this, or after.
     IF NEW.customer_id IS NOT NULL THEN
-        NEW.tenant_id := 'customer:' || NEW.customer_id;
+        SELECT tenant_id INTO NEW.tenant_id FROM customers WHERE id = NEW.customer_id FOR SHARE;
     ELSIF NEW.team_id IS NOT NULL THEN
         SELECT tenant_id INTO NEW.tenant_id FROM teams WHERE id = NEW.team_id FOR SHARE;
     ELSIF NEW.virtual_key_id IS NOT NULL THEN
         SELECT tenant_id INTO NEW.tenant_id FROM virtual_keys WHERE id = NEW.virtual_key_id FOR SHARE;
     ELSIF NEW.provider_config_id IS NOT NULL THEN
-        SELECT tenant_id INTO NEW.tenant_id
-          FROM virtual_key_provider_configs WHERE id = NEW.provider_config_id FOR SHARE;
+        SELECT configs.tenant_id INTO NEW.tenant_id
+          FROM virtual_key_provider_configs AS configs JOIN virtual_keys ON virtual_keys.id = configs.virtual_key_id
+         WHERE configs.id = NEW.provider_config_id FOR SHARE;
     ELSE
         SELECT tenant_id INTO NEW.tenant_id FROM model_configs WHERE id = NEW.model_config_id FOR SHARE;
     END IF;
@@ -103,7 +117,8 @@ CREATE TRIGGER derive_tenant BEFORE INSERT OR UPDATE ON budgets
 CREATE TRIGGER derive_tenant BEFORE INSERT OR UPDATE ON rate_limits
     FOR EACH ROW EXECUTE FUNCTION derive_limit_tenant();
 
--- A changed period is a new epoch: what was counted on the old lattice is never compared with the new one.
+-- A changed period is a new epoch: what was counted on the old lattice is never compared with the new one. So is another
+-- owner, whose calendar may be another.
 CREATE FUNCTION start_budget_epoch() RETURNS trigger
     LANGUAGE plpgsql AS $$
 BEGIN
@@ -111,17 +126,22 @@ BEGIN
     RETURN NEW;
 END $$;
 CREATE TRIGGER start_epoch BEFORE UPDATE ON budgets FOR EACH ROW
-    WHEN ((OLD.reset_duration, OLD.quarter_start_month, OLD.anchored_at)
-          IS DISTINCT FROM (NEW.reset_duration, NEW.quarter_start_month, NEW.anchored_at))
+    WHEN ((OLD.reset_duration, OLD.quarter_start_month, OLD.anchored_at, OLD.customer_id, OLD.team_id,
+           OLD.virtual_key_id, OLD.provider_config_id, OLD.model_config_id)
+          IS DISTINCT FROM
+          (NEW.reset_duration, NEW.quarter_start_month, NEW.anchored_at, NEW.customer_id, NEW.team_id,
+           NEW.virtual_key_id, NEW.provider_config_id, NEW.model_config_id))
     EXECUTE FUNCTION start_budget_epoch();
 
 CREATE FUNCTION start_rate_limit_epochs() RETURNS trigger
     LANGUAGE plpgsql AS $$
 BEGIN
-    IF (OLD.token_reset_duration, OLD.anchored_at) IS DISTINCT FROM (NEW.token_reset_duration, NEW.anchored_at) THEN
+    IF (OLD.token_reset_duration, OLD.anchored_at) IS DISTINCT FROM (NEW.token_reset_duration, NEW.anchored_at)
+       OR owner_changed(OLD, NEW) THEN
         NEW.token_epoch := greatest(NEW.token_epoch, OLD.token_epoch + 1);
     END IF;
-    IF (OLD.request_reset_duration, OLD.anchored_at) IS DISTINCT FROM (NEW.request_reset_duration, NEW.anchored_at) THEN
+    IF (OLD.request_reset_duration, OLD.anchored_at) IS DISTINCT FROM (NEW.request_reset_duration, NEW.anchored_at)
+       OR owner_changed(OLD, NEW) THEN
         NEW.request_epoch := greatest(NEW.request_epoch, OLD.request_epoch + 1);
     END IF;
     RETURN NEW;
@@ -162,20 +182,31 @@ CALL bump_tenants_on_change_of('budgets');
 CALL bump_tenants_on_change_of('rate_limits');
 
 -- The running total of one meter in one window: nano-dollars for a budget, tokens or requests for a rate limit.
--- Not configuration: it bumps no revision. No foreign key: usage of a deleted limit is still history. tenant_id is where
--- the meter is now.
+-- Not configuration: it bumps no revision. No foreign key: usage of a deleted limit is still history.
 CREATE TABLE meter_windows (
     meter_id text NOT NULL,
     epoch integer NOT NULL,
     window_start timestamptz NOT NULL,
-    tenant_id text NOT NULL,
     used bigint NOT NULL CHECK (used >= 0),
     updated_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (meter_id, epoch, window_start)
 );
 CREATE INDEX meter_windows_updated_at ON meter_windows (updated_at);
 
--- Limits that moved to another tenant take their meters along. Arguments: the prefixes of their meter ids.
+-- Which tenant a meter is in now, at which layout of it.
+CREATE VIEW meter_tenants AS
+    SELECT meters.meter_id, tenants.id AS tenant_id, tenants.layout
+      FROM (SELECT 'budget:' || id AS meter_id, tenant_id FROM budgets
+            UNION ALL
+            SELECT 'tokens:' || id, tenant_id FROM rate_limits
+            UNION ALL
+            SELECT 'requests:' || id, tenant_id FROM rate_limits) AS meters
+      JOIN tenants ON tenants.id = meters.tenant_id;
+CREATE INDEX budgets_meter ON budgets (('budget:' || id));
+CREATE INDEX rate_limits_tokens_meter ON rate_limits (('tokens:' || id));
+CREATE INDEX rate_limits_requests_meter ON rate_limits (('requests:' || id));
+
+-- A limit that moves to another tenant takes its meter along: both tenants have another set of meters then.
 CREATE FUNCTION move_meters() RETURNS trigger
     LANGUAGE plpgsql AS $$
 DECLARE
@@ -190,13 +221,9 @@ BEGIN
     END IF;
     PERFORM FROM tenants WHERE id = ANY (moved) ORDER BY id FOR NO KEY UPDATE;
     UPDATE tenants SET layout = nextval('tenant_revision') WHERE id = ANY (moved);
-    UPDATE meter_windows
-       SET tenant_id = new_rows.tenant_id
-      FROM old_rows JOIN new_rows USING (id), unnest(TG_ARGV) AS prefix
-     WHERE old_rows.tenant_id <> new_rows.tenant_id AND meter_windows.meter_id = prefix || new_rows.id;
     RETURN NULL;
 END $$;
 CREATE TRIGGER move_meters AFTER UPDATE ON budgets REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
-    FOR EACH STATEMENT EXECUTE FUNCTION move_meters('budget:');
+    FOR EACH STATEMENT EXECUTE FUNCTION move_meters();
 CREATE TRIGGER move_meters AFTER UPDATE ON rate_limits REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
-    FOR EACH STATEMENT EXECUTE FUNCTION move_meters('tokens:', 'requests:');
+    FOR EACH STATEMENT EXECUTE FUNCTION move_meters();

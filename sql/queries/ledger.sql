@@ -13,9 +13,9 @@ SELECT wanted.meter_id, windows.used
 
 -- name: list_recent_meter_windows(look_back, meter_id, epoch, window_start, page_limit)
 -- The totals that changed within look_back, page by page, for the reconciler: those after the given one.
--- Uses meter_windows_updated_at and tenants_pkey. The server's clock stamps and compares, so replicas' clocks do not matter.
-SELECT windows.meter_id, windows.tenant_id, tenants.layout, windows.epoch, windows.window_start, windows.used
-  FROM meter_windows AS windows JOIN tenants ON tenants.id = windows.tenant_id
+-- Uses meter_windows_updated_at, budgets_meter, rate_limits_tokens_meter and rate_limits_requests_meter. The server's clock stamps and compares, so replicas' clocks do not matter.
+SELECT windows.meter_id, meters.tenant_id, meters.layout, windows.epoch, windows.window_start, windows.used
+  FROM meter_windows AS windows JOIN meter_tenants AS meters USING (meter_id)
  WHERE windows.updated_at >= now() - :look_back::interval
    AND (windows.meter_id, windows.epoch, windows.window_start) > (:meter_id::text, :epoch::integer, :window_start::timestamptz)
  ORDER BY windows.meter_id, windows.epoch, windows.window_start
@@ -23,9 +23,9 @@ SELECT windows.meter_id, windows.tenant_id, tenants.layout, windows.epoch, windo
 
 -- name: list_meter_windows(meter_id, epoch, window_start, page_limit)
 -- All totals, page by page, for the reconciler after Redis became another: those after the given one.
--- Uses meter_windows_pkey and tenants_pkey.
-SELECT windows.meter_id, windows.tenant_id, tenants.layout, windows.epoch, windows.window_start, windows.used
-  FROM meter_windows AS windows JOIN tenants ON tenants.id = windows.tenant_id
+-- Uses meter_windows_pkey, budgets_meter, rate_limits_tokens_meter and rate_limits_requests_meter.
+SELECT windows.meter_id, meters.tenant_id, meters.layout, windows.epoch, windows.window_start, windows.used
+  FROM meter_windows AS windows JOIN meter_tenants AS meters USING (meter_id)
  WHERE (windows.meter_id, windows.epoch, windows.window_start) > (:meter_id::text, :epoch::integer, :window_start::timestamptz)
  ORDER BY windows.meter_id, windows.epoch, windows.window_start
  LIMIT :page_limit::bigint;
@@ -34,11 +34,12 @@ SELECT windows.meter_id, windows.tenant_id, tenants.layout, windows.epoch, windo
 -- True for one connection at a time, to the end of its transaction: one replica reconciles for all.
 SELECT pg_try_advisory_xact_lock(:lock_id::bigint);
 
--- name: record_usage(request_ids, fingerprints, events, charge_request_ids, charge_tenant_ids, charge_meter_ids, charge_epochs, charge_window_starts, charge_amounts)
+-- name: record_usage(request_ids, fingerprints, events, charge_request_ids, charge_meter_ids, charge_epochs, charge_window_starts, charge_amounts)
 -- Writes a batch of usage, all or nothing: events whose request id is new, what they add to their meters' windows, and
--- the daily roll-up. Answers the new request ids and the absolute total of every window they touched.
+-- the daily roll-up. Answers the new request ids and the absolute total of every window they touched, for the limits
+-- that are still there.
 -- The meter rows are locked in id order, in one statement, so that concurrent batches cannot deadlock.
--- Uses usage_requests_pkey, meter_windows_pkey, usage_daily_once and tenants_pkey.
+-- Uses usage_requests_pkey, meter_windows_pkey, usage_daily_once, budgets_meter, rate_limits_tokens_meter and rate_limits_requests_meter.
 WITH fresh AS (
     INSERT INTO usage_requests (request_id, fingerprint)
     SELECT request_id, fingerprint
@@ -55,9 +56,9 @@ WITH fresh AS (
       JOIN fresh USING (request_id)
 ), charges AS (
     SELECT charge.*
-      FROM unnest(:charge_request_ids::text[], :charge_tenant_ids::text[], :charge_meter_ids::text[],
-                  :charge_epochs::integer[], :charge_window_starts::timestamptz[], :charge_amounts::bigint[])
-           AS charge (request_id, tenant_id, meter_id, epoch, window_start, amount)
+      FROM unnest(:charge_request_ids::text[], :charge_meter_ids::text[], :charge_epochs::integer[],
+                  :charge_window_starts::timestamptz[], :charge_amounts::bigint[])
+           AS charge (request_id, meter_id, epoch, window_start, amount)
       JOIN fresh USING (request_id)
 ), charges_by_request AS (
     SELECT request_id, array_agg(meter_id ORDER BY meter_id) AS meter_ids, array_agg(epoch ORDER BY meter_id) AS epochs,
@@ -90,15 +91,15 @@ WITH fresh AS (
            cached_input_tokens = total.cached_input_tokens + excluded.cached_input_tokens,
            cost_nanousd = total.cost_nanousd + excluded.cost_nanousd
 ), windows AS (
-    INSERT INTO meter_windows AS total (meter_id, epoch, window_start, tenant_id, used)
-    SELECT meter_id, epoch, window_start, min(tenant_id), sum(amount)
+    INSERT INTO meter_windows AS total (meter_id, epoch, window_start, used)
+    SELECT meter_id, epoch, window_start, sum(amount)
       FROM charges
      GROUP BY meter_id, epoch, window_start
      ORDER BY meter_id, epoch, window_start
         ON CONFLICT (meter_id, epoch, window_start) DO UPDATE
        SET used = total.used + excluded.used, updated_at = now()
- RETURNING meter_id, tenant_id, epoch, window_start, used
+ RETURNING meter_id, epoch, window_start, used
 )
 SELECT (SELECT coalesce(array_agg(request_id), '{}') FROM fresh) AS fresh_request_ids,
-       meter_id, tenant_id, coalesce(tenants.layout, 0) AS layout, epoch, window_start, used
-  FROM (SELECT 1) AS always LEFT JOIN windows ON true LEFT JOIN tenants ON tenants.id = windows.tenant_id;
+       meter_id, meters.tenant_id, meters.layout, epoch, window_start, used
+  FROM (SELECT 1) AS always LEFT JOIN (windows JOIN meter_tenants AS meters USING (meter_id)) ON true;
