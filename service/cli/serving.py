@@ -1,0 +1,101 @@
+"""`dev` and `serve`: run the service."""
+
+import asyncio
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from service.app import serve as serve_until_stopped
+from service.cli.environment import STATE_FOLDER, connected, read_settings, run, with_encryption_key
+from service.domain.access import ApiToken
+from service.settings import Settings
+from service.store.api_tokens import list_api_tokens
+from service.store.postgres import StoreUnavailableError
+from service.supervisor import PortInUseError, check_port, stop_on_signal, stop_with_input, supervise
+from service.telemetry.logs import configure_logs
+
+
+@click.command()
+@click.option("--port", default=8080, show_default=True, help="Port on 127.0.0.1 to serve on.")
+@click.option(
+    "--state",
+    default=STATE_FOLDER,
+    show_default=True,
+    help="Folder that keeps the data.",
+    type=click.Path(file_okay=False, path_type=Path),
+)
+@click.option("--workers", default=1, show_default=True, help="Worker processes.")
+def dev(port: int, state: Path, workers: int) -> None:
+    """Run everything here: Postgres, Valkey, a demo tree and the service.
+
+    Data is kept in the state folder between runs. Ctrl-C stops all of it.
+    """
+    try:
+        from service.dev import DevError, run_dev  # noqa: PLC0415  # needs the extra `embedded`
+    except ImportError as error:
+        raise click.ClickException(f"{error.name} is not installed: pip install 'llm-governance[embedded]'") from error
+    try:
+        run(run_dev(port=port, folder=state, workers=workers, say=click.echo))
+    except DevError as error:
+        raise click.ClickException(str(error)) from error
+
+
+@click.command()
+@click.option("--workers", type=int, help="Worker processes, one per core (default: WORKERS or 1).")
+def serve(workers: int | None) -> None:
+    """Serve the API against DATABASE_URL and REDIS_URL."""
+    settings = with_encryption_key(read_settings(**({"workers": workers} if workers else {})))
+    configure_logs(settings.log_format, settings.log_level)
+    _refuse_to_lock_everyone_out(settings)
+    stop = asyncio.Event()
+    try:
+        check_port(settings)
+        if settings.workers == 1:
+            run(serve_until_stopped(settings, reuse_port=False, stop=stop))
+        else:
+            run(_supervise_until_signal(settings, stop))
+    except PortInUseError as error:
+        raise click.ClickException(str(error)) from error
+
+
+@click.command(hidden=True)
+def worker() -> None:
+    """One of several workers; started by `serve --workers` and `dev`, stops when its standard input ends."""
+    settings = read_settings()
+    configure_logs(settings.log_format, settings.log_level)
+    run(_work(settings))
+
+
+def _refuse_to_lock_everyone_out(settings: Settings) -> None:
+    if not settings.asks_for_tokens or settings.admin_token:
+        return
+    try:
+        tokens = run(_list_tokens(settings))
+    except StoreUnavailableError:
+        return  # it cannot be known now; whoever asks will be told
+    if any(token.state(datetime.now(UTC)) == "active" for token in tokens):
+        return
+    click.echo(
+        "API tokens are asked for, and there is none. Make the first with `governance token create --name … --scope "
+        "admin`, or set GOVERNANCE_ADMIN_TOKEN; GOVERNANCE_AUTH=off lets everyone in.",
+        err=True,
+    )
+    raise SystemExit(2)
+
+
+async def _supervise_until_signal(settings: Settings, stop: asyncio.Event) -> None:
+    stop_on_signal(stop)
+    await supervise(settings, stop)
+
+
+async def _work(settings: Settings) -> None:
+    stop = asyncio.Event()
+    watch = asyncio.create_task(stop_with_input(stop), name="parent")
+    await serve_until_stopped(settings, reuse_port=True, stop=stop)
+    watch.cancel()
+
+
+async def _list_tokens(settings: Settings) -> list[ApiToken]:
+    async with connected(settings) as connection:
+        return await list_api_tokens(connection)
