@@ -33,8 +33,9 @@ log = structlog.get_logger()
 _KEEPALIVE_SECONDS = 75.0
 _FINISH_REQUESTS_SECONDS = 15.0
 _BACKLOG = 1024
-_CANCEL_ATTEMPTS = 10
-_CANCEL_SECONDS = 1.0
+_FINISH_BACKGROUND_SECONDS = 0.5
+_CANCEL_ATTEMPTS = 50
+_CANCEL_SECONDS = 0.1
 
 
 def utc_now() -> datetime:
@@ -59,13 +60,15 @@ def build_app(settings: Settings, *, clock: Callable[[], datetime] = utc_now) ->
             cache = TreeCache(settings.tree_cache_mb * 1024 * 1024 // 2)
             app[key] = TreeReader(store, counters, sealer=sealer if shows_values else None, cache=cache, clock=clock)
         app[PROBES] = Probes(store, counters, sealer=sealer, migrations=read_migrations())
+        stop = asyncio.Event()
         background = [
-            asyncio.create_task(app[PROBES].watch(), name="probes"),
-            asyncio.create_task(Reconciler(store, counters).watch(), name="reconciler"),
+            asyncio.create_task(app[PROBES].watch(stop), name="probes"),
+            asyncio.create_task(Reconciler(store, counters).watch(stop), name="reconciler"),
         ]
         for task in background:
             task.add_done_callback(_stop_when_failed)
         yield
+        stop.set()
         await _end(background)
         await counters.close()
         await store.close()
@@ -109,19 +112,19 @@ async def serve(settings: Settings, *, reuse_port: bool, stop: asyncio.Event) ->
 
 
 async def _end(tasks: list[asyncio.Task[None]]) -> None:
-    """Cancel until they have ended.
+    """Let the tasks finish what they are at; cancel what a store that does not answer keeps.
 
     Once is not always enough: before Python 3.12 a wait that completes in the moment it is cancelled loses the
     cancellation (`asyncio.wait_for`, which asyncpg acquires connections with).
     """
-    pending = set(tasks)
+    _, pending = await asyncio.wait(tasks, timeout=_FINISH_BACKGROUND_SECONDS)
     for _ in range(_CANCEL_ATTEMPTS):
+        if not pending:
+            return
         for task in pending:
             task.cancel()
         _, pending = await asyncio.wait(pending, timeout=_CANCEL_SECONDS)
-        if not pending:
-            return
-        log.info("background tasks did not end at once", tasks=[task.get_name() for task in pending])
+    log.error("background tasks did not end", tasks=[task.get_name() for task in pending])
 
 
 def _on_signals(stop: asyncio.Event, drain: asyncio.Event) -> None:

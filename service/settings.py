@@ -122,9 +122,13 @@ def _key_faults(encryption_key: str) -> list[str]:
 
 
 def _reason(error: msgspec.ValidationError) -> str:
-    # A pattern's fault would repeat the pattern; what is allowed follows anyway. Neither form holds the value.
+    # What is allowed follows anyway; a pattern's fault would repeat the pattern, a choice's the value.
     text = str(error)
-    return "is malformed" if "matching regex" in text else text[0].lower() + text[1:]
+    if "matching regex" in text:
+        return "is malformed"
+    if text.startswith("Invalid enum value"):
+        return "is an invalid choice"
+    return text[0].lower() + text[1:]
 
 
 def _allowed(hint: Any) -> str:

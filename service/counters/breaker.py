@@ -33,7 +33,7 @@ class Breaker:
             self._next_probe_at_seconds = self._monotonic_seconds() + PROBE_INTERVAL_SECONDS
         try:
             yield
-        except BaseException:
+        except Exception:
             self._failures += 1
             if self._failures == FAILURES_TO_OPEN:
                 self._next_probe_at_seconds = self._monotonic_seconds() + PROBE_INTERVAL_SECONDS

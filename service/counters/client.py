@@ -59,29 +59,33 @@ class CounterClient:
         try:
             with self.breaker.guard():
                 async with asyncio.timeout(self._timeout_seconds):
-                    return await self._run(calls)
+                    answers = await self._run(calls)
         except BreakerOpenError as error:
             raise CountersUnavailableError("Redis did not answer lately") from error
         except (RedisError, OSError, TimeoutError) as error:
             raise CountersUnavailableError("Redis does not answer") from error
+        for answer in answers:
+            if isinstance(answer, Exception):
+                # It answered: no outage, but nothing to go on with either (out of memory, a replica, a wrong type).
+                raise CountersUnavailableError("Redis refuses") from answer
+        return answers
 
     async def ping(self) -> None:
         """Raises CountersUnavailableError."""
         await self.run([])
 
     async def close(self) -> None:
+        # In use, too: a call that was cancelled while it connected leaves its connection so.
+        await self._redis.connection_pool.disconnect(inuse_connections=True)
         await self._redis.aclose()
 
-    async def _run(self, calls: Sequence[ScriptCall]) -> list[bytes]:
+    async def _run(self, calls: Sequence[ScriptCall]) -> list[Any]:
         answers = await self._pipeline(calls)
         if any(isinstance(answer, NoScriptError) for answer in answers):
             # A new, restarted or flushed server has no scripts yet.
             for script in {call.script.sha1: call.script for call in calls}.values():
                 await self._redis.script_load(script.text)
             answers = await self._pipeline(calls)
-        for answer in answers:
-            if isinstance(answer, Exception):
-                raise answer
         return answers
 
     async def _pipeline(self, calls: Sequence[ScriptCall]) -> list[Any]:

@@ -1,5 +1,6 @@
 """Meters in Redis: one hash per tenant, written by merging absolute states and read whole when it changed."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeVar
@@ -19,6 +20,9 @@ _CALLS_PER_ROUND_TRIP = 40
 
 UNKNOWN_VERSION = "?"
 
+# Epoch, window start in microseconds, used; no longer than each can be.
+_STATE = re.compile(r"([0-9]{1,10}):([0-9]{1,16}):([0-9]{1,19})")
+
 _MERGE = load_script("merge_meters")
 _READ = load_script("read_tenants")
 _answer_decoder = msgspec.msgpack.Decoder(list[list[str] | bool])
@@ -33,15 +37,10 @@ class TenantCounters(msgspec.Struct, frozen=True):
 
     def state_of(self, meter_id: str) -> MeterState | None:
         """None for a meter that is cold: not in Redis, or not readable there."""
-        stored = self.states.get(meter_id)
-        if stored is None:
+        match = _STATE.fullmatch(self.states.get(meter_id, ""))
+        if match is None:
             return None
-        epoch, _, rest = stored.partition(":")
-        window_start_us, _, used = rest.partition(":")
-        try:
-            return MeterState(int(epoch), from_us(int(window_start_us)), int(used))
-        except ValueError:
-            return None
+        return MeterState(int(match[1]), from_us(int(match[2])), int(match[3]))
 
 
 async def read_tenants(client: CounterClient, known_versions: Mapping[Tenant, str]) -> dict[Tenant, TenantCounters]:

@@ -5,7 +5,7 @@ holds its twin, and a test holds the two together.
 """
 
 import re
-from decimal import Decimal
+from fractions import Fraction
 from typing import Literal
 
 import msgspec
@@ -20,14 +20,14 @@ CalendarUnit = Literal["d", "w", "M", "Q", "Y"]
 _WORDS = {"daily": "1d", "weekly": "1w", "monthly": "1M", "quarterly": "1Q", "yearly": "1Y"}
 _DAYS: dict[str, int] = {"d": 1, "w": 7, "M": 30, "Q": 90, "Y": 365}
 _GO_UNITS_US = {
-    "ns": Decimal("0.001"),
-    "us": Decimal(1),
-    "µs": Decimal(1),
-    "μs": Decimal(1),
-    "ms": Decimal(1000),
-    "s": Decimal(US_PER_SECOND),
-    "m": Decimal(60 * US_PER_SECOND),
-    "h": Decimal(3600 * US_PER_SECOND),
+    "ns": Fraction(1, 1000),
+    "us": Fraction(1),
+    "µs": Fraction(1),
+    "μs": Fraction(1),
+    "ms": Fraction(1000),
+    "s": Fraction(US_PER_SECOND),
+    "m": Fraction(60 * US_PER_SECOND),
+    "h": Fraction(3600 * US_PER_SECOND),
 }
 _CALENDAR_FORM = re.compile(r"([0-9]{1,9})([dwMQY])")
 _GO_PART = r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h)"
@@ -55,7 +55,7 @@ def parse_reset_duration(text: str) -> ResetDuration:
         return ResetDuration(length_us=_bounded(length_us), calendar_unit=unit)
     if not _GO_FORM.fullmatch(form):
         raise ValueError(ALLOWED)
-    length = sum(Decimal(part[1]) * _GO_UNITS_US[part[2]] for part in re.finditer(_GO_PART, form))
+    length = sum(Fraction(part[1]) * _GO_UNITS_US[part[2]] for part in re.finditer(_GO_PART, form))
     return ResetDuration(length_us=_bounded(int(length)), calendar_unit=None)
 
 

@@ -1,6 +1,7 @@
 """Money is an integer number of nano-dollars (1e-9 USD); on the wire, and only there, a JSON number in USD."""
 
 import math
+from decimal import ROUND_HALF_EVEN, Decimal
 
 NANOUSD_PER_USD = 1_000_000_000
 
@@ -17,11 +18,12 @@ def usd_to_nanousd(amount_usd: float) -> int:
         raise ValueError("must be a finite number")
     if not 0 <= amount_usd <= MAX_LIMIT_USD:
         raise ValueError(f"must be between 0 and {MAX_LIMIT_USD:.0f} US dollars")
-    return round(amount_usd * NANOUSD_PER_USD)
+    # The number as it was written: its product as a double would be off by a nano-dollar from four million dollars on.
+    return int((Decimal(repr(amount_usd)) * NANOUSD_PER_USD).to_integral_value(ROUND_HALF_EVEN))
 
 
 def nanousd_to_usd(amount_nanousd: int) -> float:
-    """The nearest double, exact to the nano-dollar up to nine million dollars."""
+    """The nearest double, exact to the nano-dollar up to eight million dollars."""
     return amount_nanousd / NANOUSD_PER_USD
 
 

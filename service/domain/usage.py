@@ -12,7 +12,6 @@ class Charge(msgspec.Struct, frozen=True):
     """What one request adds to one meter, in the meter's unit, in the window the request was admitted in."""
 
     meter_id: str
-    tenant_id: str
     epoch: int
     window_start: datetime
     amount: int

@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 import structlog
 
 from service.counters.client import CounterClient, CountersUnavailableError
 from service.domain.sealing import NotOpenedError, Sealer, sealed_virtual_key
+from service.governance.background import repeat
 from service.store.migrations import Migration, missing_migrations
 from service.store.postgres import Connection, Store, StoreUnavailableError
 from service.store.virtual_keys import SealedVirtualKey, list_some_sealed_virtual_keys
@@ -34,24 +36,27 @@ class Probes:
         self._migrations = migrations
         self.components = {"postgres": NOT_ASKED_YET, "redis": NOT_ASKED_YET}
 
-    async def watch(self) -> None:
-        """Probe until cancelled; a change of state is logged once."""
-        await asyncio.gather(self._watch("postgres", self._probe_postgres), self._watch("redis", self._counters.ping))
+    async def watch(self, stop: asyncio.Event) -> None:
+        """Probe until `stop`; a change of state is logged once."""
+        await asyncio.gather(
+            *(
+                repeat(partial(self._probe, component, ask), every_seconds=_PROBE_INTERVAL_SECONDS, stop=stop)
+                for component, ask in (("postgres", self._ask_postgres), ("redis", self._counters.ping))
+            )
+        )
 
-    async def _watch(self, component: str, probe: Callable[[], Awaitable[None]]) -> None:
-        while True:
-            state = OK
-            try:
-                await probe()
-            except (StoreUnavailableError, CountersUnavailableError) as error:
-                state = str(error)
-            if state != self.components[component]:
-                report = log.info if state == OK else log.warning
-                report("component changed", component=component, state=state)
-            self.components[component] = state
-            await asyncio.sleep(_PROBE_INTERVAL_SECONDS)
+    async def _probe(self, component: str, ask: Callable[[], Awaitable[None]]) -> None:
+        state = OK
+        try:
+            await ask()
+        except (StoreUnavailableError, CountersUnavailableError) as error:
+            state = str(error)
+        if state != self.components[component]:
+            report = log.info if state == OK else log.warning
+            report("component changed", component=component, state=state)
+        self.components[component] = state
 
-    async def _probe_postgres(self) -> None:
+    async def _ask_postgres(self) -> None:
         async with self._store.connection() as connection:
             missing = await missing_migrations(connection, self._migrations)
             if missing:

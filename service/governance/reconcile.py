@@ -15,6 +15,7 @@ from service.counters.client import CounterClient, CountersUnavailableError
 from service.counters.meters import merge_windows
 from service.counters.server_run import find_unreconciled_run, mark_reconciled
 from service.domain.meters import MeterWindow
+from service.governance.background import repeat
 from service.store.ledger import list_recent_windows, list_windows, try_lock_reconciler
 from service.store.postgres import Store, StoreUnavailableError
 
@@ -33,14 +34,9 @@ class Reconciler:
         self._counters = counters
         self.drift_meters = 0
 
-    async def watch(self) -> None:
-        """Reconcile until cancelled. A store that does not answer is waited for; the probes tell of it."""
-        while True:
-            try:
-                await self.reconcile()
-            except (StoreUnavailableError, CountersUnavailableError):
-                log.debug("not reconciled: a store does not answer")
-            await asyncio.sleep(_INTERVAL_SECONDS)
+    async def watch(self, stop: asyncio.Event) -> None:
+        """Reconcile until `stop`. A store that does not answer is waited for; the probes tell of it."""
+        await repeat(self._reconcile_if_stores_answer, every_seconds=_INTERVAL_SECONDS, stop=stop)
 
     async def reconcile(self) -> None:
         """Once. Raises StoreUnavailableError, CountersUnavailableError."""
@@ -55,6 +51,12 @@ class Reconciler:
                 return
             await self._merge_pages(lambda last: list_windows(connection, last, limit=_PAGE))
         await mark_reconciled(self._counters, run_id)
+
+    async def _reconcile_if_stores_answer(self) -> None:
+        try:
+            await self.reconcile()
+        except (StoreUnavailableError, CountersUnavailableError):
+            log.debug("not reconciled: a store does not answer")
 
     async def _merge_pages(self, read_page: Callable[[MeterWindow | None], Awaitable[list[MeterWindow]]]) -> None:
         page = await read_page(None)

@@ -4,11 +4,24 @@ aiohttp answers these below any middleware, in plain text that quotes the malfor
 has no hook for it, so its method is replaced.
 """
 
-from aiohttp import web
+from aiohttp import HttpVersion11, hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestHandler
 
 from service.http.errors import ApiError, error_response
+
+
+async def answer_expectation(request: web.Request) -> web.StreamResponse | None:
+    """Expect: 100-continue is met, anything else refused; aiohttp asks this before any middleware."""
+    if request.headers.get(hdrs.EXPECT, "").lower() != "100-continue":
+        response = error_response(ApiError(417, "Only 'Expect: 100-continue' can be met"))
+        response.force_close()
+        return response
+    if request.version >= HttpVersion11:
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        # What was written is not a part of the answer.
+        request.writer.output_size = 0
+    return None
 
 
 def answer_malformed_requests() -> None:

@@ -7,6 +7,7 @@ from service.domain.access import RouteScope
 from service.http.auth import ROUTE_SCOPES, Handler
 from service.http.customers import get_customer, list_customers
 from service.http.health import health, ready
+from service.http.malformed import answer_expectation
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -31,6 +32,6 @@ def add_routes(app: web.Application) -> None:
     app[ROUTE_SCOPES] = {route.handler: route.scope for route in ROUTES}
     for route in ROUTES:
         if route.method == "GET":
-            app.router.add_get(route.path, route.handler, allow_head=True)
+            app.router.add_get(route.path, route.handler, allow_head=True, expect_handler=answer_expectation)
         else:
-            app.router.add_route(route.method, route.path, route.handler)
+            app.router.add_route(route.method, route.path, route.handler, expect_handler=answer_expectation)

@@ -43,7 +43,6 @@ async def record_usage(connection: Connection, events: Sequence[UsageEvent]) -> 
             fingerprints=[event.fingerprint for event in events],
             events=msgspec.json.encode(events),
             charge_request_ids=[request_id for request_id, _ in charges],
-            charge_tenant_ids=[charge.tenant_id for _, charge in charges],
             charge_meter_ids=[charge.meter_id for _, charge in charges],
             charge_epochs=[charge.epoch for _, charge in charges],
             charge_window_starts=[charge.window_start for _, charge in charges],

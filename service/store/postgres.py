@@ -89,7 +89,7 @@ def translated_failures() -> Iterator[None]:
     """Raises StoreUnavailableError for what says "not now"; everything else passes as it is."""
     try:
         yield
-    except (OSError, TimeoutError, asyncpg.InterfaceError) as error:
+    except (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
         raise StoreUnavailableError("Postgres does not answer") from error
     except asyncpg.PostgresError as error:
         sqlstate = error.sqlstate or ""

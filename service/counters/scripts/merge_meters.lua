@@ -12,15 +12,20 @@
 local argument = cmsgpack.unpack(ARGV[1])
 local ttl_seconds, states = argument[1], argument[2]
 
-local function is_larger(state, stored)
-    local epoch, window_start_us, used = string.match(stored, '^(%d+):(%d+):(%d+)$')
-    if not epoch then return true end
-    epoch, window_start_us = tonumber(epoch), tonumber(window_start_us)
-    if state[2] ~= epoch then return state[2] > epoch end
-    if state[3] ~= window_start_us then return state[3] > window_start_us end
+-- A stored field that is not a state, or longer than any can be, is as good as absent.
+local function parse(stored)
+    local epoch, window_start_us, used = string.match(stored or '', '^(%d+):(%d+):(%d+)$')
+    if not epoch or #epoch > 10 or #window_start_us > 16 or #used > 19 then return nil end
+    return { tonumber(epoch), tonumber(window_start_us), used }
+end
+
+local function is_larger(state, known)
+    if not known then return true end
+    if state[1] ~= known[1] then return state[1] > known[1] end
+    if state[2] ~= known[2] then return state[2] > known[2] end
     -- Decimal strings without leading zeros: the longer is the larger, and of one length the later in order.
-    if #state[4] ~= #used then return #state[4] > #used end
-    return state[4] > used
+    if #state[3] ~= #known[3] then return #state[3] > #known[3] end
+    return state[3] > known[3]
 end
 
 local meter_ids = {}
@@ -28,21 +33,33 @@ for i, state in ipairs(states) do meter_ids[i] = state[1] end
 if #meter_ids == 0 then return cmsgpack.pack(0) end
 local stored = redis.call('HMGET', KEYS[1], unpack(meter_ids))
 
-local changes = {}
-for i, state in ipairs(states) do
-    if not stored[i] or is_larger(state, stored[i]) then
-        changes[#changes + 1] = state[1]
-        changes[#changes + 1] = string.format('%.0f:%.0f:%s', state[2], state[3], state[4])
+local largest, changed = {}, {}
+for i, meter_id in ipairs(meter_ids) do
+    local known = largest[meter_id] or parse(stored[i])
+    local state = { states[i][2], states[i][3], states[i][4] }
+    largest[meter_id] = known
+    if is_larger(state, known) then
+        largest[meter_id] = state
+        changed[meter_id] = true
     end
 end
 
-if #changes > 0 then
+local fields, changes = {}, 0
+for meter_id in pairs(changed) do
+    local state = largest[meter_id]
+    fields[#fields + 1] = meter_id
+    fields[#fields + 1] = string.format('%.0f:%.0f:%s', state[1], state[2], state[3])
+    changes = changes + 1
+end
+
+if changes > 0 then
     -- Microseconds of the server's clock, or one more than before: a version is never used twice.
     local time = redis.call('TIME')
-    local version = math.max(time[1] * 1000000 + time[2], (redis.call('HGET', KEYS[1], 'version') or 0) + 1)
-    changes[#changes + 1] = 'version'
-    changes[#changes + 1] = string.format('%.0f', version)
-    redis.call('HSET', KEYS[1], unpack(changes))
+    local before = redis.call('HGET', KEYS[1], 'version') or ''
+    before = string.match(before, '^%d+$') and #before <= 16 and tonumber(before) or 0
+    fields[#fields + 1] = 'version'
+    fields[#fields + 1] = string.format('%.0f', math.max(time[1] * 1000000 + time[2], before + 1))
+    redis.call('HSET', KEYS[1], unpack(fields))
     redis.call('EXPIRE', KEYS[1], ttl_seconds)
 end
-return cmsgpack.pack((#changes > 0 and #changes / 2 - 1) or 0)
+return cmsgpack.pack(changes)

@@ -4,7 +4,7 @@
 -- ARGV[1]  msgpack [known_version, …], one for each key: the version last read, '' for counters that were absent,
 --          '?' to be told in any case
 -- Answers  msgpack, one entry for each key: false when the version is the known one, else the hash as a flat array
---          [field, value, …], empty when there is none
+--          [field, value, …] of what is well-formed in it, empty when there is none
 --
 -- Reads only. Work grows with what changed: an unchanged tenant costs one field.
 
@@ -15,7 +15,14 @@ for i, key in ipairs(KEYS) do
     if version == known[i] then
         answer[i] = false
     else
-        answer[i] = redis.call('HGETALL', key)
+        local fields, stored = {}, redis.call('HGETALL', key)
+        for j = 1, #stored, 2 do
+            if string.find(stored[j + 1], '^[%d:]+$') then
+                fields[#fields + 1] = stored[j]
+                fields[#fields + 1] = stored[j + 1]
+            end
+        end
+        answer[i] = fields
     end
 end
 return cmsgpack.pack(answer)

@@ -3,12 +3,12 @@
 from datetime import datetime
 from typing import Any
 
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Raw, UnsetType
 
 from service.domain.durations import parse_reset_duration
 from service.domain.entities import Budget, RateLimit, ResetConfig
 from service.domain.meters import Meter, budget_meter_id, requests_meter_id, tokens_meter_id
-from service.domain.money import nanousd_to_usd
+from service.domain.money import nanousd_to_json
 from service.domain.windows import ResetRule, window_at, windows_since
 from service.governance.tree.template import Meters
 from service.store.trees import Row, TreeRows
@@ -71,7 +71,7 @@ class LimitBuilder:
         quarter_start_month = row["quarter_start_month"]
         return Budget(
             id=row["id"],
-            max_limit=nanousd_to_usd(row["max_limit_nanousd"]),
+            max_limit=_usd(row["max_limit_nanousd"]),
             reset_duration=row["reset_duration"],
             last_reset=self.meters.window_start_mark(index),
             current_usage=self.meters.usage_mark(index),
@@ -90,12 +90,13 @@ class LimitBuilder:
             return {}
         fields = {
             "override_mode": row["override_mode"],
-            "override_amount": nanousd_to_usd(row["override_amount_nanousd"]),
+            "override_amount": _usd(row["override_amount_nanousd"]),
             "override_anchor_reset": set_or_left_out(row["override_anchor_reset"]),
         }
         if row["override_mode"] == "forever":
             return fields
-        passed = windows_since(rule, row["override_anchor_reset"], self._now)
+        # A clock that was set back is in a window before the grant.
+        passed = max(windows_since(rule, row["override_anchor_reset"], self._now), 0)
         remaining = row["override_cycles_total"] - passed
         if remaining <= 0:
             return {}
@@ -126,6 +127,11 @@ def stamps(row: Row) -> dict[str, Any]:
 def set_or_left_out(value: Any) -> Any:
     """NULL is left out of the JSON."""
     return UNSET if value is None else value
+
+
+def _usd(amount_nanousd: int) -> Any:
+    """Written out, not through a double: exact at any size."""
+    return Raw(nanousd_to_json(amount_nanousd))
 
 
 def _rule(reset_duration: str, row: Row, aligned_by: Row) -> ResetRule:

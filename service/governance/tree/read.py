@@ -126,6 +126,8 @@ class TreeReader:
     async def _live(self, tenants: dict[Tenant, CachedTenant]) -> dict[Tenant, bytes]:
         now = self._clock()
         known = {tenant: cached.known_version(now) for tenant, cached in tenants.items()}
+        # As they are known now: another page's read may put an older one in their place while this one waits.
+        fragments = {tenant: cached.fragment for tenant, cached in tenants.items()}
         changed = await read_tenants(self._counters, known)
         warm = {tenant: _warm_states(tenants[tenant], counters) for tenant, counters in changed.items()}
         cold = await self._load_cold(tenants, warm, now=now)
@@ -135,9 +137,9 @@ class TreeReader:
             # With a meter just loaded the version is not of what was filled in: the next read asks for all again.
             complete = len(states) == len(cached.template.meters)
             cached.counters_version = changed[tenant].version if complete else UNKNOWN_VERSION
-            cached.fragment = fragment
+            cached.fragment = fragments[tenant] = fragment
             await asyncio.sleep(0)
-        return {tenant: cached.fragment.body for tenant, cached in tenants.items() if cached.fragment is not None}
+        return {tenant: fragment.body for tenant, fragment in fragments.items() if fragment is not None}
 
     async def _load_cold(
         self, tenants: dict[Tenant, CachedTenant], warm: dict[Tenant, dict[str, MeterState]], *, now: datetime
