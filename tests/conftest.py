@@ -76,7 +76,7 @@ def settings(database_url: str, redis: Redis, servers: Servers) -> Settings:
         database_url=database_url,
         redis_url=servers.redis_url,
         encryption_key=ENCRYPTION_KEY,
-        redis_timeout_ms=1000,
+        redis_timeout_ms=5000,
     )
 
 

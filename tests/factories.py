@@ -36,7 +36,7 @@ class Factory:
     async def budget(self, **columns: Any) -> str:
         """`max_limit_nanousd` 10 USD and `reset_duration` 1d unless given; name the owner's column."""
         defaults = {"max_limit_nanousd": 10_000_000_000, "reset_duration": "1d"}
-        return await self._insert("budgets", defaults | columns)
+        return str(await self._insert("budgets", defaults | columns))
 
     async def rate_limit(self, **columns: Any) -> str:
         """Tokens 1000 per 1h and requests 60 per 1m unless given; name the owner's column."""
@@ -46,11 +46,11 @@ class Factory:
             "request_max_limit": 60,
             "request_reset_duration": "1m",
         }
-        return await self._insert("rate_limits", defaults | columns)
+        return str(await self._insert("rate_limits", defaults | columns))
 
     async def provider_config(self, **columns: Any) -> int:
         defaults = {"provider": "openai", "allowed_models": ["*"], "allow_all_keys": True}
-        return await self._insert("virtual_key_provider_configs", defaults | columns, id=None)
+        return int(await self._insert("virtual_key_provider_configs", defaults | columns, id=None))
 
     async def provider_key(self, **columns: Any) -> str:
         return await self._named("provider_keys", {"provider": "openai", "value": "env.OPENAI_API_KEY"} | columns)
@@ -64,13 +64,17 @@ class Factory:
 
     async def mcp_client(self, **columns: Any) -> int:
         defaults = {"name": f"mcp client {next(self._numbers)}"}
-        return await self._insert("mcp_clients", defaults | columns, id=None)
+        return int(await self._insert("mcp_clients", defaults | columns, id=None))
 
     async def mcp_config(self, **columns: Any) -> int:
-        return await self._insert("virtual_key_mcp_configs", {"tools_to_execute": ["*"]} | columns, id=None)
+        return int(await self._insert("virtual_key_mcp_configs", {"tools_to_execute": ["*"]} | columns, id=None))
 
-    async def _named(self, table: str, columns: dict[str, Any]) -> Any:
-        return await self._insert(table, {"name": f"{table} {next(self._numbers)}"} | columns)
+    async def model_config(self, **columns: Any) -> str:
+        """Of the whole deployment unless `virtual_key_id` is given."""
+        return str(await self._insert("model_configs", {"model_name": "gpt-4o"} | columns))
+
+    async def _named(self, table: str, columns: dict[str, Any]) -> str:
+        return str(await self._insert(table, {"name": f"{table} {next(self._numbers)}"} | columns))
 
     async def _insert(self, table: str, columns: dict[str, Any], **database_made: None) -> Any:
         if "id" not in columns and "id" not in database_made:
@@ -102,8 +106,7 @@ async def meter_of_rate_limit(connection: Connection, rate_limit_id: str, metric
 def usage_event(request_id: str, *amounts: tuple[str, Meter, int], at: datetime, **fields: Any) -> UsageEvent:
     """A request that charged each `(tenant_id, meter, amount)` in its window at `at`."""
     charges = tuple(
-        Charge(meter.id, tenant_id, meter.epoch, window_at(meter.rule, at).start, amount)
-        for tenant_id, meter, amount in amounts
+        Charge(meter.id, meter.epoch, window_at(meter.rule, at).start, amount) for tenant_id, meter, amount in amounts
     )
     defaults: dict[str, Any] = {
         "fingerprint": request_id.encode(),

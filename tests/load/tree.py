@@ -18,11 +18,11 @@ from pathlib import Path
 from uuid import uuid4
 
 import click
-from service.demo.write import write_demo_tree
 
 from service.counters.client import open_counters
 from service.counters.meters import merge_windows
 from service.demo.shape import DemoShape
+from service.demo.write import write_demo_tree
 from service.domain.sealing import Sealer, new_encryption_key, parse_encryption_key
 from service.domain.usage import UsageEvent
 from service.embedded.servers import EmbeddedPostgres, EmbeddedValkey

@@ -1,0 +1,59 @@
+"""A proxy in front of Redis that loses a reply when told to: the command was carried out, and nobody hears of it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Literal
+from urllib.parse import urlsplit
+
+Loss = Literal["silence", "cut"]
+
+
+class LosingProxy:
+    """`lose_next` set: the next reply is swallowed, or the connection is cut in its place."""
+
+    def __init__(self, redis_url: str) -> None:
+        self._target = urlsplit(redis_url)
+        self.lose_next: Loss | None = None
+        self.lost = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._target.scheme == "unix":
+            redis_reader, redis_writer = await asyncio.open_unix_connection(self._target.path)
+        else:
+            host, port = self._target.hostname, self._target.port or 6379
+            redis_reader, redis_writer = await asyncio.open_connection(host, port)
+        commands = asyncio.create_task(self._pass_on(reader, redis_writer))
+        with suppress(ConnectionError):
+            while reply := await redis_reader.read(65536):
+                if self.lose_next is None:
+                    writer.write(reply)
+                    continue
+                loss, self.lose_next = self.lose_next, None
+                self.lost += 1
+                if loss == "cut":
+                    break
+        commands.cancel()
+        for stream in (redis_writer, writer):
+            stream.close()
+
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while commands := await reader.read(65536):
+                writer.write(commands)
+        writer.close()
+
+
+@asynccontextmanager
+async def losing_proxy(redis_url: str) -> AsyncIterator[tuple[LosingProxy, str]]:
+    """The proxy, and the URL of the same database through it."""
+    proxy = LosingProxy(redis_url)
+    server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
+    parts = urlsplit(redis_url)
+    user, at, _ = parts.netloc.rpartition("@")
+    port = server.sockets[0].getsockname()[1]
+    database = "/0" if parts.scheme == "unix" else parts.path
+    try:
+        yield proxy, f"redis://{user}{at}127.0.0.1:{port}{database}"
+    finally:
+        server.close()

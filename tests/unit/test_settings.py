@@ -1,0 +1,171 @@
+"""Settings: what an operator is told when a variable cannot be used, and what is never repeated to a log."""
+
+import pytest
+
+from service.settings import (
+    REQUIRED,
+    VARIABLES,
+    Settings,
+    SettingsError,
+    describe_settings,
+    load_settings,
+    to_environment,
+)
+
+STORES = {"DATABASE_URL": "postgresql://app:pw@db:5432/governance", "REDIS_URL": "rediss://:pw@redis:6379/1"}
+
+# One other than the default for every variable.
+EVERY_VARIABLE = STORES | {
+    "HOST": "0.0.0.0",
+    "PORT": "9090",
+    "WORKERS": "4",
+    "GOVERNANCE_ENCRYPTION_KEY": "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",
+    "GOVERNANCE_AUTH": "on",
+    "GOVERNANCE_ADMIN_TOKEN": "an-admin-token-of-thirty-two-or-more",
+    "GOVERNANCE_DATABASE_POOL_SIZE": "20",
+    "GOVERNANCE_REDIS_POOL_SIZE": "32",
+    "GOVERNANCE_REDIS_TIMEOUT_MS": "50",
+    "GOVERNANCE_TREE_CACHE_MB": "512",
+    "GOVERNANCE_MAX_BODY_KB": "64",
+    "GOVERNANCE_DRAIN_SECONDS": "0",
+    "GOVERNANCE_LOG_FORMAT": "json",
+    "GOVERNANCE_LOG_LEVEL": "debug",
+}
+
+# variable, bad value, what is wrong, what is allowed
+BAD_VALUES = [
+    ("DATABASE_URL", "mysql://app:hunter2@db/governance", "is malformed", "postgresql://user:password@host:5432/"),
+    ("DATABASE_URL", "app:hunter2@db", "is malformed", "postgresql://user:password@host:5432/database"),
+    ("REDIS_URL", "http://:hunter2@redis", "is malformed", "redis://host:6379/0, rediss://… for TLS, or unix:///path"),
+    ("PORT", "hunter2", "expected `int`", "1 to 65535"),
+    ("PORT", "0", ">= 1", "1 to 65535"),
+    ("PORT", "65536", "<= 65535", "1 to 65535"),
+    ("PORT", "80.5", "expected `int`", "1 to 65535"),
+    ("WORKERS", "-17", ">= 1", "1 to 64"),
+    ("WORKERS", "6543", "<= 64", "1 to 64"),
+    ("GOVERNANCE_ENCRYPTION_KEY", "hunter2", "must be 32 random bytes in base64", "`governance encryption-key` makes"),
+    ("GOVERNANCE_AUTH", "hunter2", "invalid", "auto | on | off"),
+    ("GOVERNANCE_ADMIN_TOKEN", "hunter2", ">= 32", "an API token of scope admin"),
+    ("GOVERNANCE_DATABASE_POOL_SIZE", "98765", "<= 200", "1 to 200"),
+    ("GOVERNANCE_REDIS_POOL_SIZE", "98765", "<= 1000", "1 to 1000"),
+    ("GOVERNANCE_REDIS_TIMEOUT_MS", "200ms", "expected `int`", "10 to 5000"),
+    ("GOVERNANCE_TREE_CACHE_MB", "1GB", "expected `int`", "1 to 65536"),
+    ("GOVERNANCE_MAX_BODY_KB", "98765", "<= 65536", "1 to 65536"),
+    ("GOVERNANCE_DRAIN_SECONDS", "29", "<= 25", "0 to 25"),
+    ("GOVERNANCE_LOG_FORMAT", "hunter2", "invalid", "console | json"),
+    ("GOVERNANCE_LOG_LEVEL", "hunter2", "invalid", "debug | info | warning | error"),
+]
+
+
+def refusal(environment: dict[str, str]) -> str:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(environment)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(("variable", "value", "wrong", "allowed"), BAD_VALUES)
+def test_a_bad_value_is_refused_by_name_saying_what_is_wrong_and_what_is_allowed(
+    variable: str, value: str, wrong: str, allowed: str
+) -> None:
+    message = refusal(STORES | {variable: value})
+    assert message.startswith(f"{variable}: ")
+    assert wrong in message
+    assert allowed in message
+
+
+@pytest.mark.parametrize(("variable", "value", "wrong", "allowed"), BAD_VALUES)
+def test_a_bad_value_is_not_repeated(variable: str, value: str, wrong: str, allowed: str) -> None:
+    message = refusal(STORES | {variable: value})
+    assert value not in message
+    assert "hunter2" not in message
+
+
+def test_every_variable_that_can_be_wrong_was_tried_here() -> None:
+    assert {row[0] for row in BAD_VALUES} == set(VARIABLES.values()) - {"HOST"}
+
+
+def test_all_bad_values_are_told_at_once_one_per_line() -> None:
+    message = refusal({"REDIS_URL": "http://redis", "PORT": "http", "GOVERNANCE_ENCRYPTION_KEY": "short"})
+    assert [line.split()[0].rstrip(":") for line in message.splitlines()] == [
+        "DATABASE_URL",
+        "REDIS_URL",
+        "PORT",
+        "GOVERNANCE_ENCRYPTION_KEY",
+    ]
+
+
+@pytest.mark.parametrize("value", [None, "", "  "])
+@pytest.mark.parametrize("field", REQUIRED)
+def test_a_required_variable_that_is_not_set_is_asked_for(field: str, value: str | None) -> None:
+    variable = VARIABLES[field]
+    environment = {name: text for name, text in STORES.items() if name != variable}
+    environment |= {} if value is None else {variable: value}
+    assert refusal(environment).startswith(f"{variable} is not set: ")
+
+
+def test_what_a_command_does_not_need_need_not_be_set() -> None:
+    assert load_settings({}, required=()) == Settings()
+
+
+def test_every_variable_is_read() -> None:
+    assert set(EVERY_VARIABLE) == set(VARIABLES.values())
+    loaded = load_settings(EVERY_VARIABLE)
+    for field, variable in VARIABLES.items():
+        assert str(getattr(loaded, field)) == EVERY_VARIABLE[variable]
+        assert getattr(loaded, field) != getattr(Settings(), field)
+
+
+@pytest.mark.parametrize("environment", [STORES, EVERY_VARIABLE], ids=["defaults", "every variable"])
+def test_settings_survive_the_way_through_a_child_s_environment(environment: dict[str, str]) -> None:
+    loaded = load_settings(environment)
+    assert load_settings(to_environment(loaded)) == loaded
+
+
+def test_an_option_of_a_command_goes_before_the_environment() -> None:
+    assert load_settings(STORES | {"PORT": "9090"}, port=7070).port == 7070
+
+
+def test_an_option_is_held_to_the_same_rules() -> None:
+    with pytest.raises(SettingsError, match=r"PORT: .* allowed: 1 to 65535"):
+        load_settings(STORES, port=0)
+
+
+def test_space_around_a_value_is_no_part_of_it() -> None:
+    assert load_settings(STORES | {"PORT": " 9090\n", "HOST": " ::1 "}).port == 9090
+
+
+def test_every_setting_is_described_in_the_order_of_the_struct() -> None:
+    described = describe_settings()
+    assert [name for name, _, _ in described] == [VARIABLES[field] for field in Settings.__struct_fields__]
+    assert all(description for _, _, description in described)
+
+
+def test_the_described_defaults_are_those_that_apply() -> None:
+    described = {name: default for name, default, _ in describe_settings()}
+    assert {name for name, default in described.items() if default == "required"} == set(STORES)
+    assert load_settings(described | STORES) == load_settings(STORES)
+
+
+@pytest.mark.parametrize("field", [field for field in VARIABLES if field not in {"database_url", "redis_url"}])
+def test_only_the_variables_every_program_knows_are_without_prefix(field: str) -> None:
+    prefixed = VARIABLES[field].startswith("GOVERNANCE_")
+    assert prefixed == (VARIABLES[field] not in {"HOST", "PORT", "WORKERS"})
+
+
+@pytest.mark.parametrize(
+    ("auth", "host", "asks"),
+    [
+        ("auto", "127.0.0.1", False),
+        ("auto", "127.8.8.8", False),
+        ("auto", "::1", False),
+        ("auto", "localhost", False),
+        ("auto", "0.0.0.0", True),
+        ("auto", "::", True),
+        ("auto", "10.0.0.1", True),
+        ("auto", "localhost.example.com", True),
+        ("on", "127.0.0.1", True),
+        ("off", "0.0.0.0", False),
+    ],
+)
+def test_tokens_are_asked_for_where_others_reach_the_service(auth: str, host: str, asks: bool) -> None:
+    assert load_settings(STORES | {"GOVERNANCE_AUTH": auth, "HOST": host}).asks_for_tokens == asks
