@@ -5,6 +5,7 @@ import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 
 import structlog
 from aiohttp import web
@@ -31,7 +32,8 @@ log = structlog.get_logger()
 # Longer than a gateway keeps an idle connection (60 s is the common default): the side that reuses must not be
 # surprised.
 _KEEPALIVE_SECONDS = 75.0
-_FINISH_REQUESTS_SECONDS = 15.0
+# Draining and finishing what is under way together: within the 30 s an orchestrator grants.
+_STOP_SECONDS = 28.0
 _BACKLOG = 1024
 _FINISH_BACKGROUND_SECONDS = 0.5
 _CANCEL_ATTEMPTS = 50
@@ -57,7 +59,9 @@ def build_app(settings: Settings, *, clock: Callable[[], datetime] = utc_now) ->
         if settings.asks_for_tokens:
             app[GATEKEEPER] = Gatekeeper(store, sealer, admin_token=settings.admin_token, clock=clock)
         for key, shows_values in ((TREE_READER, True), (MASKED_TREE_READER, False)):
-            cache = TreeCache(settings.tree_cache_mb * 1024 * 1024 // 2)
+            # Where no token is asked for, nobody reads the masked tree.
+            share = 2 if settings.asks_for_tokens else 1
+            cache = TreeCache(settings.tree_cache_mb * 1024 * 1024 // share)
             app[key] = TreeReader(store, counters, sealer=sealer if shows_values else None, cache=cache, clock=clock)
         app[PROBES] = Probes(store, counters, sealer=sealer, migrations=read_migrations())
         stop = asyncio.Event()
@@ -66,7 +70,7 @@ def build_app(settings: Settings, *, clock: Callable[[], datetime] = utc_now) ->
             asyncio.create_task(Reconciler(store, counters).watch(stop), name="reconciler"),
         ]
         for task in background:
-            task.add_done_callback(_stop_when_failed)
+            task.add_done_callback(partial(_stop_when_failed, app[LIFECYCLE]))
         yield
         stop.set()
         await _end(background)
@@ -90,7 +94,7 @@ async def serve(settings: Settings, *, reuse_port: bool, stop: asyncio.Event) ->
         access_log=None,
         auto_decompress=False,
         keepalive_timeout=_KEEPALIVE_SECONDS,
-        shutdown_timeout=_FINISH_REQUESTS_SECONDS,
+        shutdown_timeout=_STOP_SECONDS - settings.drain_seconds,
     )
     drain = asyncio.Event()
     _on_signals(stop, drain)
@@ -109,6 +113,8 @@ async def serve(settings: Settings, *, reuse_port: bool, stop: asyncio.Event) ->
     finally:
         await runner.cleanup()
     log.info("stopped")
+    if app[LIFECYCLE].failed:
+        raise SystemExit(1)
 
 
 async def _end(tasks: list[asyncio.Task[None]]) -> None:
@@ -138,11 +144,12 @@ def _on_signals(stop: asyncio.Event, drain: asyncio.Event) -> None:
     loop.add_signal_handler(signal.SIGTERM, terminate)
 
 
-def _stop_when_failed(task: asyncio.Task[None]) -> None:
+def _stop_when_failed(lifecycle: Lifecycle, task: asyncio.Task[None]) -> None:
     """A background loop that died leaves the worker half alive: better a new one."""
     if task.cancelled() or (error := task.exception()) is None:
         return
     log.critical("background task failed, stopping", task=task.get_name(), kind=type(error).__name__)
+    lifecycle.failed = True
     signal.raise_signal(signal.SIGTERM)
 
 

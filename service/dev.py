@@ -68,10 +68,13 @@ async def _run(*, port: int, folder: Path, workers: int, say: Say) -> None:
         await asyncio.gather(postgres.start(), valkey.start())
         await _prepare_database(settings, say)
         say(_banner(settings, postgres, valkey))
-        async with asyncio.TaskGroup() as group:
-            for server in (postgres, valkey):
-                group.create_task(_keep_running(server, stop, say), name=server.name)
-            group.create_task(supervise(settings, stop), name="workers")
+        try:
+            async with asyncio.TaskGroup() as group:
+                for server in (postgres, valkey):
+                    group.create_task(_keep_running(server, stop, say), name=server.name)
+                group.create_task(supervise(settings, stop), name="workers")
+        except* (EmbeddedServerError, PortInUseError) as failed:
+            raise DevError("\n".join(map(str, failed.exceptions))) from None
         say("Stopped.")
 
 

@@ -2,8 +2,10 @@
 
 import ipaddress
 import os
+import re
 from collections.abc import Collection, Mapping
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
@@ -77,6 +79,11 @@ def load_settings(
             values[field] = msgspec.convert(text, hints[field], strict=False)
         except msgspec.ValidationError as error:
             faults.append(f"{variable}: {_reason(error)}; allowed: {_allowed(hints[field])}")
+    faults += [
+        f"{VARIABLES[field]}: is malformed; allowed: {_allowed(hints[field])}"
+        for field in REQUIRED
+        if field in values and not _is_url(values[field])
+    ]
     faults += _key_faults(values.get("encryption_key", ""))
     if faults:
         raise SettingsError("\n".join(faults))
@@ -121,6 +128,13 @@ def _key_faults(encryption_key: str) -> list[str]:
     return []
 
 
+def _is_url(url: str) -> bool:
+    """What the libraries would trip over later, with a part of the password in their words."""
+    parts = urlsplit(url)
+    hosts = parts.netloc.rpartition("@")[2].split(",")
+    return not parts.fragment and all(_HOST.fullmatch(host) for host in hosts)
+
+
 def _reason(error: msgspec.ValidationError) -> str:
     # What is allowed follows anyway; a pattern's fault would repeat the pattern, a choice's the value.
     text = str(error)
@@ -144,6 +158,7 @@ def _allowed(hint: Any) -> str:
     return described
 
 
+_HOST = re.compile(r"(\[[0-9a-fA-F:.%]*\]|[^:\[\]]*)(:[0-9]{1,5})?")
 _EXAMPLES = {
     "^postgres(ql)?://": "postgresql://user:password@host:5432/database",
     "^(rediss?|unix)://": "redis://host:6379/0, rediss://… for TLS, or unix:///path",

@@ -18,7 +18,7 @@ from service.settings import Settings, to_environment
 log = structlog.get_logger()
 
 _RESTART_DELAY_SECONDS = 0.5
-# A drain and the finishing of requests fit in 30 s; after that a worker is killed.
+# Longer than a worker takes to drain and finish; then it is killed.
 _STOP_TIMEOUT_SECONDS = 32.0
 
 

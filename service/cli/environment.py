@@ -9,7 +9,7 @@ import click
 import msgspec
 import uvloop
 
-from service.encryption_key import load_or_make_encryption_key
+from service.encryption_key import EncryptionKeyError, load_or_make_encryption_key
 from service.settings import Settings, SettingsError, is_loopback, load_settings
 from service.store.postgres import Connection, connect, translated_failures
 
@@ -37,7 +37,10 @@ def with_encryption_key(settings: Settings) -> Settings:
         )
         raise SystemExit(2)
     click.echo(f"GOVERNANCE_ENCRYPTION_KEY is not set: using {STATE_FOLDER / 'encryption.key'}", err=True)
-    return msgspec.structs.replace(settings, encryption_key=load_or_make_encryption_key(STATE_FOLDER))
+    try:
+        return msgspec.structs.replace(settings, encryption_key=load_or_make_encryption_key(STATE_FOLDER))
+    except EncryptionKeyError as error:
+        raise click.ClickException(str(error)) from error
 
 
 @asynccontextmanager

@@ -17,7 +17,9 @@ from service.telemetry.logs import configure_logs
 
 
 @click.command()
-@click.option("--port", default=8080, show_default=True, help="Port on 127.0.0.1 to serve on.")
+@click.option(
+    "--port", default=8080, show_default=True, type=click.IntRange(1, 65535), help="Port on 127.0.0.1 to serve on."
+)
 @click.option(
     "--state",
     default=STATE_FOLDER,
@@ -25,7 +27,7 @@ from service.telemetry.logs import configure_logs
     help="Folder that keeps the data.",
     type=click.Path(file_okay=False, path_type=Path),
 )
-@click.option("--workers", default=1, show_default=True, help="Worker processes.")
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Worker processes.")
 def dev(port: int, state: Path, workers: int) -> None:
     """Run everything here: Postgres, Valkey, a demo tree and the service.
 
@@ -42,7 +44,7 @@ def dev(port: int, state: Path, workers: int) -> None:
 
 
 @click.command()
-@click.option("--workers", type=int, help="Worker processes, one per core (default: WORKERS or 1).")
+@click.option("--workers", type=click.IntRange(1, 64), help="Worker processes, one per core (default: WORKERS or 1).")
 def serve(workers: int | None) -> None:
     """Serve the API against DATABASE_URL and REDIS_URL."""
     settings = with_encryption_key(read_settings(**({"workers": workers} if workers else {})))

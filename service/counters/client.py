@@ -48,6 +48,8 @@ class CounterClient:
     def __init__(self, redis: Redis, *, timeout_seconds: float) -> None:
         self._redis = redis
         self._timeout_seconds = timeout_seconds
+        self._under_way: set[asyncio.Task[list[Any]]] = set()
+        self._closed = False
         self.breaker = Breaker(time.monotonic)
 
     async def run(self, calls: Sequence[ScriptCall]) -> list[bytes]:
@@ -59,7 +61,7 @@ class CounterClient:
         try:
             with self.breaker.guard():
                 async with asyncio.timeout(self._timeout_seconds):
-                    answers = await self._run(calls)
+                    answers = await self._undisturbed(calls)
         except BreakerOpenError as error:
             raise CountersUnavailableError("Redis did not answer lately") from error
         except (RedisError, OSError, TimeoutError) as error:
@@ -75,9 +77,25 @@ class CounterClient:
         await self.run([])
 
     async def close(self) -> None:
-        # In use, too: a call that was cancelled while it connected leaves its connection so.
-        await self._redis.connection_pool.disconnect(inuse_connections=True)
+        """Let what is under way end, within the time-out, and close every connection."""
+        self._closed = True
+        if self._under_way:
+            _, pending = await asyncio.wait(self._under_way, timeout=self._timeout_seconds)
+            for task in pending:
+                task.cancel()
+            await asyncio.gather(*pending, return_exceptions=True)
         await self._redis.aclose()
+
+    async def _undisturbed(self, calls: Sequence[ScriptCall]) -> list[Any]:
+        """In a task of its own: redis-py loses a connection that is cancelled while it is being opened."""
+        if self._closed:
+            raise ConnectionError("closed")
+        task = asyncio.create_task(self._run(calls))
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        # Whoever waits may go away; the connection's own time-outs end the task.
+        task.add_done_callback(_retrieve)
+        return await asyncio.shield(task)
 
     async def _run(self, calls: Sequence[ScriptCall]) -> list[Any]:
         answers = await self._pipeline(calls)
@@ -95,6 +113,12 @@ class CounterClient:
         for call in calls:
             pipeline.evalsha(call.script.sha1, len(call.keys), *call.keys, call.argument)
         return await pipeline.execute(raise_on_error=False)
+
+
+def _retrieve(task: asyncio.Task[list[Any]]) -> None:
+    """Look at a failure nobody waits for any more: it was told to whoever did."""
+    if not task.cancelled():
+        task.exception()
 
 
 def open_counters(settings: Settings) -> CounterClient:

@@ -13,7 +13,8 @@ MAX_VIRTUAL_KEYS = 1_000_000
 MAX_SEED = 1_000_000
 DEFAULT_SEED = 1
 
-_FIRST_CREATED = timedelta(days=30)
+# Not a whole number of days or hours: no window ends while somebody looks at a tree just made.
+_FIRST_CREATED = timedelta(days=30, hours=7, minutes=23)
 # The last virtual key is ten days old, so that all of the demo's usage comes after it.
 _CREATED_WITHIN = timedelta(days=20)
 _CREATED_APART = timedelta(seconds=1)

@@ -1,9 +1,7 @@
 """Writes a demo tree into a migrated database: all of it, or nothing."""
 
-import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
-from contextlib import aclosing
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 
 import asyncpg
@@ -35,7 +33,7 @@ class DemoAlreadyThereError(Exception):
 
 
 class DemoSummary(Struct, frozen=True):
-    """What was written: rows by table, and events in the ledger."""
+    """What was written: rows by table, and events new in the ledger."""
 
     rows: dict[str, int]
     usage_events: int
@@ -57,7 +55,7 @@ async def write_demo_tree(
 ) -> DemoSummary:
     """Write the tree and some usage in one transaction. Raises DemoAlreadyThereError.
 
-    `connection` is one of service.store.postgres. `progress` is told a table, its rows so far and in all, now and then.
+    `connection` is one of service.store.postgres.connect. `progress` is told a table, its rows so far and in all.
     """
     try:
         async with connection.transaction():
@@ -86,28 +84,14 @@ async def _write_rows(connection: Connection, tree: DemoTree, progress: Progress
     }
     written = Counter[str]()
     await _copy(connection, _batch(catalogue_rows(tree)), written)
-    async with aclosing(_batches(connection, tree)) as batches:
-        async for batch in batches:
-            await _copy(connection, batch, written)
-            for table, total in totals.items():
-                progress(table, written[table], total)
-    return dict(written)
-
-
-async def _batches(connection: Connection, tree: DemoTree) -> AsyncGenerator[Batch, None]:
-    """The tree in order; a batch is made in a thread while the one before it is being written."""
-    total = tree.shape.virtual_keys
-    previous: asyncio.Task[Batch] | None = None
-    for first in range(0, total, _VIRTUAL_KEYS_PER_BATCH):
-        numbers = range(first, min(first + _VIRTUAL_KEYS_PER_BATCH, total))
-        providers = sum(len(place_of(tree.shape, number).kind.providers) for number in numbers)
+    for first in range(0, shape.virtual_keys, _VIRTUAL_KEYS_PER_BATCH):
+        numbers = range(first, min(first + _VIRTUAL_KEYS_PER_BATCH, shape.virtual_keys))
+        providers = sum(len(place_of(shape, number).kind.providers) for number in numbers)
         config_ids = await _reserve_ids(connection, ProviderConfigRow, providers)
-        batch = asyncio.create_task(asyncio.to_thread(_batch, _rows(tree, numbers, iter(config_ids))))
-        if previous is not None:
-            yield await previous
-        previous = batch
-    if previous is not None:
-        yield await previous
+        await _copy(connection, _batch(_rows(tree, numbers, iter(config_ids))), written)
+        for table, total in totals.items():
+            progress(table, written[table], total)
+    return dict(written)
 
 
 def _rows(tree: DemoTree, numbers: range, provider_config_ids: Iterator[int]) -> Iterator[Struct]:
@@ -143,12 +127,15 @@ async def _copy(connection: Connection, batch: Batch, written: Counter[str]) -> 
 
 
 async def _write_usage(connection: Connection, tree: DemoTree, progress: Progress) -> int:
+    """Answer how many events were new: the ledger keeps those of a tree that was deleted since."""
     events = [event for number in used_numbers(tree.shape) for event in usage_events(tree, number)]
+    new = 0
     for first in range(0, len(events), _USAGE_EVENTS_PER_BATCH):
         batch = events[first : first + _USAGE_EVENTS_PER_BATCH]
-        await record_usage(connection, batch)
+        recorded = await record_usage(connection, batch)
+        new += len(recorded.fresh_request_ids)
         progress("usage_events", first + len(batch), len(events))
-    return len(events)
+    return new
 
 
 async def _reserve_ids(connection: Connection, row_type: type[Struct], how_many: int) -> list[int]:

@@ -11,10 +11,6 @@ class StateFolderBusy(Exception):  # noqa: N818 - reads as what happened
     """Another process holds the state folder; the message names both."""
 
 
-def default_state_folder() -> Path:
-    return Path.cwd() / ".governance"
-
-
 def create_state_folder(path: Path) -> None:
     """Creates the folder, private to the current user; an existing one is left as it is.
 

@@ -8,9 +8,10 @@ from service.http.errors import json_response, unavailable
 
 
 class Lifecycle(msgspec.Struct):
-    """`draining` is set when the process was told to stop and still serves until the gateway has noticed."""
+    """`draining`: told to stop, and serving until the gateway has noticed; `failed`: for a fault of its own."""
 
     draining: bool = False
+    failed: bool = False
 
 
 PROBES = web.AppKey("probes", Probes)

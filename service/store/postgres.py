@@ -8,22 +8,27 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeAlias
 
 import asyncpg
+import structlog
 from asyncpg.pool import PoolConnectionProxy
 from msgspec import Raw
 
 from service.settings import Settings
 
+log = structlog.get_logger()
+
 Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record] | asyncpg.Connection[asyncpg.Record]"
 
 # SQLSTATEs that say "not now": connection (08), insufficient resources (53), cancelled by time-out, shutdown or
 # start-up (57), read-only standby (25006).
-_UNAVAILABLE_STATES = ("08", "53", "57", "25006")
+_UNAVAILABLE_STATES = ("08", "53", "55", "57", "25006")
 # Wrong user or password (28), no such database (3D): mended where Postgres is, not by a restart here.
 _REFUSED_STATES = ("28", "3D")
 _UNDEFINED_TABLE = "42P01"
+# Anything else of class 42: a schema or grants that are not what this version needs.
+_NOT_AS_NEEDED_STATES = ("42",)
 _ACQUIRE_TIMEOUT_SECONDS = 2.0
 _CONNECT_TIMEOUT_SECONDS = 2.0
-_COMMAND_TIMEOUT_SECONDS = 5.0
+_COMMAND_TIMEOUT_SECONDS = 3.0
 
 
 class StoreUnavailableError(Exception):
@@ -97,6 +102,9 @@ def translated_failures() -> Iterator[None]:
             raise StoreUnavailableError("the database is not migrated: run `governance migrate`") from error
         if sqlstate.startswith(_REFUSED_STATES):
             raise StoreUnavailableError("Postgres refuses the user or the database of DATABASE_URL") from error
+        if sqlstate.startswith(_NOT_AS_NEEDED_STATES):
+            log.warning("Postgres refused a statement", sqlstate=sqlstate)
+            raise StoreUnavailableError("the database refuses: is it migrated, and may its user use it?") from error
         if sqlstate.startswith(_UNAVAILABLE_STATES):
             raise StoreUnavailableError("Postgres does not take requests now") from error
         raise

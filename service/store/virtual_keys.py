@@ -12,7 +12,7 @@ class SealedVirtualKey(msgspec.Struct, frozen=True):
 
 
 async def list_some_sealed_virtual_keys(connection: Connection) -> list[SealedVirtualKey]:
-    """A sample of five at most; empty when there is no virtual key yet."""
+    """A sample of the latest twenty; empty when there is no virtual key yet."""
     return [
         SealedVirtualKey(row["id"], row["value_sealed"])
         async for row in queries.list_some_sealed_virtual_keys(connection)

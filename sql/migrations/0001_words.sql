@@ -7,6 +7,16 @@ CREATE DOMAIN entity_id AS text
 CREATE DOMAIN entity_name AS text
     CHECK (char_length(VALUE) BETWEEN 1 AND 255 AND VALUE !~ '[[:cntrl:]]');
 
+-- A point in time every reader of a row can hold: neither infinite nor out of a calendar's range.
+CREATE DOMAIN instant AS timestamptz
+    CHECK (VALUE BETWEEN '1970-01-02 00:00Z' AND '9000-01-01 00:00Z');
+
+-- A plain list: no NULL in it, and no list of lists.
+CREATE FUNCTION is_list(items text[]) RETURNS boolean
+    LANGUAGE sql IMMUTABLE AS $$
+    SELECT array_position(items, NULL) IS NULL AND coalesce(array_ndims(items), 1) = 1
+$$;
+
 -- Length of a reset duration in microseconds; NULL when it is malformed or not within 1 second … 10 years.
 -- Grammar: a Go duration (`30s`, `1h30m`, `1.5h`), or an integer and d (24 h), w (7 d), M (30 d), Q (90 d), Y (365 d),
 -- or daily, weekly, monthly, quarterly, yearly. `m` is minute, `M` is month.

@@ -2,15 +2,17 @@
 -- consistency and caching. `revision` names one state of a tenant's configuration: whoever holds something built at that
 -- revision may use it for as long as the revision stands.
 
--- One sequence for all tenants, so that a number never comes back, not even for a tenant that was deleted and made again.
-CREATE SEQUENCE tenant_revision;
+-- Microseconds of the clock: a number that never comes back, not for a tenant that was deleted and made again, nor after
+-- a database was restored from a backup while others still hold what they built from its later state.
+CREATE FUNCTION clock_number() RETURNS bigint
+    LANGUAGE sql VOLATILE AS $$ SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint $$;
 
 -- `layout` names one set of meters: it changes when a meter moves into the tenant or out of it (0005). Live counters are
 -- kept per layout, so that what a meter left behind in a tenant is never read again when it comes back.
 CREATE TABLE tenants (
     id text PRIMARY KEY,
-    revision bigint NOT NULL DEFAULT nextval('tenant_revision'),
-    layout bigint NOT NULL DEFAULT nextval('tenant_revision'),
+    revision bigint NOT NULL DEFAULT clock_number(),
+    layout bigint NOT NULL DEFAULT clock_number(),
     changed_at timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX tenants_changed_at ON tenants (changed_at);
@@ -23,7 +25,7 @@ CREATE FUNCTION bump_tenants(tenant_ids text[]) RETURNS void
     LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM FROM tenants WHERE id = ANY (tenant_ids) ORDER BY id FOR NO KEY UPDATE;
-    UPDATE tenants SET revision = nextval('tenant_revision'), changed_at = now() WHERE id = ANY (tenant_ids);
+    UPDATE tenants SET revision = greatest(revision + 1, clock_number()), changed_at = now() WHERE id = ANY (tenant_ids);
 END $$;
 
 -- Statement trigger of every table that carries tenant_id: what a statement changed, its tenants before and after.
@@ -46,7 +48,14 @@ BEGIN
     RETURN NULL;
 END $$;
 
--- Transition tables need one trigger per event: this makes the three for a table.
+CREATE FUNCTION bump_all_tenants() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM bump_tenants(array_agg(id)) FROM tenants;
+    RETURN NULL;
+END $$;
+
+-- Transition tables need one trigger per event: this makes them for a table, and one for when it is emptied.
 CREATE PROCEDURE bump_tenants_on_change_of(changed_table text)
     LANGUAGE plpgsql AS $$
 BEGIN
@@ -56,4 +65,6 @@ BEGIN
                    'NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION bump_changed_tenants()', changed_table);
     EXECUTE format('CREATE TRIGGER bump_on_delete AFTER DELETE ON %I REFERENCING OLD TABLE AS old_rows '
                    'FOR EACH STATEMENT EXECUTE FUNCTION bump_changed_tenants()', changed_table);
+    EXECUTE format('CREATE TRIGGER bump_on_truncate AFTER TRUNCATE ON %I '
+                   'FOR EACH STATEMENT EXECUTE FUNCTION bump_all_tenants()', changed_table);
 END $$;

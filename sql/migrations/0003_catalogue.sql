@@ -10,14 +10,14 @@ CREATE TABLE provider_keys (
     value text NOT NULL DEFAULT '',
     secrets_sealed bytea,
     weight double precision NOT NULL DEFAULT 1 CHECK (weight >= 0 AND weight < 'Infinity'),
-    models text[] NOT NULL DEFAULT '{}',
+    models text[] NOT NULL DEFAULT '{}' CHECK (is_list(models)),
     azure_key_config jsonb CHECK (jsonb_typeof(azure_key_config) = 'object'),
     vertex_key_config jsonb CHECK (jsonb_typeof(vertex_key_config) = 'object'),
     bedrock_key_config jsonb CHECK (jsonb_typeof(bedrock_key_config) = 'object'),
     is_active boolean NOT NULL DEFAULT true,
     config_hash text NOT NULL DEFAULT '',
-    created_at timestamptz NOT NULL DEFAULT now(),
-    updated_at timestamptz NOT NULL DEFAULT now()
+    created_at instant NOT NULL DEFAULT now(),
+    updated_at instant NOT NULL DEFAULT now()
 );
 CREATE INDEX provider_keys_provider ON provider_keys (provider);
 CREATE TRIGGER touch BEFORE UPDATE ON provider_keys FOR EACH ROW EXECUTE FUNCTION touch_updated_at();
@@ -28,10 +28,10 @@ CREATE TABLE mcp_clients (
     connection_type text NOT NULL DEFAULT 'http' CHECK (connection_type IN ('http', 'sse', 'stdio')),
     connection_string text NOT NULL DEFAULT '',
     connection_sealed bytea,
-    tools_to_execute text[] NOT NULL DEFAULT '{*}',
+    tools_to_execute text[] NOT NULL DEFAULT '{*}' CHECK (is_list(tools_to_execute)),
     allow_by_default boolean NOT NULL DEFAULT false,
     config_hash text NOT NULL DEFAULT '',
-    created_at timestamptz NOT NULL DEFAULT now(),
-    updated_at timestamptz NOT NULL DEFAULT now()
+    created_at instant NOT NULL DEFAULT now(),
+    updated_at instant NOT NULL DEFAULT now()
 );
 CREATE TRIGGER touch BEFORE UPDATE ON mcp_clients FOR EACH ROW EXECUTE FUNCTION touch_updated_at();

@@ -10,8 +10,8 @@ CREATE TABLE customers (
     time_zone time_zone_name NOT NULL DEFAULT 'UTC',
     max_parallel_requests integer CHECK (max_parallel_requests > 0),
     config_hash text NOT NULL DEFAULT '',
-    created_at timestamptz NOT NULL DEFAULT now(),
-    updated_at timestamptz NOT NULL DEFAULT now()
+    created_at instant NOT NULL DEFAULT now(),
+    updated_at instant NOT NULL DEFAULT now()
 );
 CREATE INDEX customers_created_at ON customers (created_at, id) INCLUDE (tenant_id);
 
@@ -27,8 +27,8 @@ CREATE TABLE teams (
     config jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(config) = 'object'),
     claims jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(claims) = 'object'),
     config_hash text NOT NULL DEFAULT '',
-    created_at timestamptz NOT NULL DEFAULT now(),
-    updated_at timestamptz NOT NULL DEFAULT now()
+    created_at instant NOT NULL DEFAULT now(),
+    updated_at instant NOT NULL DEFAULT now()
 );
 CREATE INDEX teams_tenant ON teams (tenant_id, created_at, id);
 CREATE INDEX teams_customer ON teams (customer_id);
@@ -44,10 +44,10 @@ CREATE TABLE virtual_keys (
     value_hash bytea NOT NULL UNIQUE CHECK (octet_length(value_hash) = 32),
     value_sealed bytea NOT NULL,
     previous_value_hash bytea CHECK (octet_length(previous_value_hash) = 32),
-    previous_value_expires_at timestamptz,
-    rotated_at timestamptz,
+    previous_value_expires_at instant,
+    rotated_at instant,
     is_active boolean NOT NULL DEFAULT true,
-    expires_at timestamptz,
+    expires_at instant,
     delete_after_expire boolean,
     disable_content_logging boolean,
     calendar_aligned boolean NOT NULL DEFAULT false,
@@ -57,8 +57,8 @@ CREATE TABLE virtual_keys (
     metadata jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(metadata) = 'object'),
     created_by_user_id text,
     config_hash text NOT NULL DEFAULT '',
-    created_at timestamptz NOT NULL DEFAULT now(),
-    updated_at timestamptz NOT NULL DEFAULT now(),
+    created_at instant NOT NULL DEFAULT now(),
+    updated_at instant NOT NULL DEFAULT now(),
     CHECK (num_nonnulls(team_id, customer_id) <= 1),
     CHECK ((previous_value_hash IS NULL) = (previous_value_expires_at IS NULL))
 );
@@ -75,8 +75,8 @@ CREATE TABLE virtual_key_provider_configs (
     virtual_key_id entity_id NOT NULL REFERENCES virtual_keys ON DELETE CASCADE,
     provider entity_name NOT NULL,
     weight double precision CHECK (weight >= 0 AND weight < 'Infinity'),
-    allowed_models text[] NOT NULL DEFAULT '{}',
-    blacklisted_models text[] NOT NULL DEFAULT '{}',
+    allowed_models text[] NOT NULL DEFAULT '{}' CHECK (is_list(allowed_models)),
+    blacklisted_models text[] NOT NULL DEFAULT '{}' CHECK (is_list(blacklisted_models)),
     allow_all_keys boolean NOT NULL DEFAULT false,
     UNIQUE (virtual_key_id, provider)
 );
@@ -97,7 +97,7 @@ CREATE TABLE virtual_key_mcp_configs (
     tenant_id text NOT NULL,
     virtual_key_id entity_id NOT NULL REFERENCES virtual_keys ON DELETE CASCADE,
     mcp_client_id bigint NOT NULL REFERENCES mcp_clients ON DELETE CASCADE,
-    tools_to_execute text[] NOT NULL DEFAULT '{}',
+    tools_to_execute text[] NOT NULL DEFAULT '{}' CHECK (is_list(tools_to_execute)),
     UNIQUE (virtual_key_id, mcp_client_id)
 );
 CREATE INDEX virtual_key_mcp_configs_tenant ON virtual_key_mcp_configs (tenant_id, id);
@@ -113,8 +113,8 @@ CREATE TABLE model_configs (
     calendar_aligned boolean NOT NULL DEFAULT false,
     time_zone time_zone_name NOT NULL DEFAULT 'UTC',
     config_hash text NOT NULL DEFAULT '',
-    created_at timestamptz NOT NULL DEFAULT now(),
-    updated_at timestamptz NOT NULL DEFAULT now(),
+    created_at instant NOT NULL DEFAULT now(),
+    updated_at instant NOT NULL DEFAULT now(),
     UNIQUE NULLS NOT DISTINCT (virtual_key_id, model_name, provider)
 );
 CREATE INDEX model_configs_tenant ON model_configs (tenant_id, created_at, id);

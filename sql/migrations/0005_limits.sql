@@ -14,16 +14,16 @@ CREATE TABLE budgets (
     max_limit_nanousd bigint NOT NULL CHECK (max_limit_nanousd BETWEEN 1 AND 9000000000000000000),
     reset_duration reset_duration NOT NULL,
     quarter_start_month smallint CHECK (quarter_start_month BETWEEN 1 AND 12),
-    anchored_at timestamptz NOT NULL DEFAULT now(),
+    anchored_at instant NOT NULL DEFAULT now(),
     epoch integer NOT NULL DEFAULT 1 CHECK (epoch >= 1),
     shadow boolean NOT NULL DEFAULT false,
     override_mode text CHECK (override_mode IN ('cycles', 'forever')),
     override_amount_nanousd bigint CHECK (override_amount_nanousd BETWEEN 1 AND 9000000000000000000),
     override_cycles_total integer CHECK (override_cycles_total > 0),
-    override_anchor_reset timestamptz,
+    override_anchor_reset instant,
     config_hash text NOT NULL DEFAULT '',
-    created_at timestamptz NOT NULL DEFAULT now(),
-    updated_at timestamptz NOT NULL DEFAULT now(),
+    created_at instant NOT NULL DEFAULT now(),
+    updated_at instant NOT NULL DEFAULT now(),
     CONSTRAINT budgets_one_owner
         CHECK (num_nonnulls(customer_id, team_id, virtual_key_id, provider_config_id, model_config_id) = 1),
     CONSTRAINT budgets_override CHECK (
@@ -57,11 +57,11 @@ CREATE TABLE rate_limits (
     request_max_limit bigint CHECK (request_max_limit BETWEEN 1 AND 9007199254740991),
     request_reset_duration reset_duration,
     request_epoch integer NOT NULL DEFAULT 1 CHECK (request_epoch >= 1),
-    anchored_at timestamptz NOT NULL DEFAULT now(),
+    anchored_at instant NOT NULL DEFAULT now(),
     shadow boolean NOT NULL DEFAULT false,
     config_hash text NOT NULL DEFAULT '',
-    created_at timestamptz NOT NULL DEFAULT now(),
-    updated_at timestamptz NOT NULL DEFAULT now(),
+    created_at instant NOT NULL DEFAULT now(),
+    updated_at instant NOT NULL DEFAULT now(),
     CONSTRAINT rate_limits_one_owner
         CHECK (num_nonnulls(customer_id, team_id, virtual_key_id, provider_config_id, model_config_id) = 1),
     CONSTRAINT rate_limits_some_limit CHECK (num_nonnulls(token_max_limit, request_max_limit) >= 1),
@@ -102,9 +102,12 @@ BEGIN
     ELSIF NEW.virtual_key_id IS NOT NULL THEN
         SELECT tenant_id INTO NEW.tenant_id FROM virtual_keys WHERE id = NEW.virtual_key_id FOR SHARE;
     ELSIF NEW.provider_config_id IS NOT NULL THEN
-        SELECT configs.tenant_id INTO NEW.tenant_id
-          FROM virtual_key_provider_configs AS configs JOIN virtual_keys ON virtual_keys.id = configs.virtual_key_id
-         WHERE configs.id = NEW.provider_config_id FOR SHARE;
+        -- Outwards in, as a move locks them.
+        PERFORM FROM virtual_keys
+          WHERE id = (SELECT virtual_key_id FROM virtual_key_provider_configs WHERE id = NEW.provider_config_id)
+            FOR SHARE;
+        SELECT tenant_id INTO NEW.tenant_id
+          FROM virtual_key_provider_configs WHERE id = NEW.provider_config_id FOR SHARE;
     ELSE
         SELECT tenant_id INTO NEW.tenant_id FROM model_configs WHERE id = NEW.model_config_id FOR SHARE;
     END IF;
@@ -152,6 +155,12 @@ CREATE TRIGGER start_epoch BEFORE UPDATE ON rate_limits FOR EACH ROW EXECUTE FUN
 CREATE FUNCTION start_epochs_of_owner() RETURNS trigger
     LANGUAGE plpgsql AS $$
 BEGIN
+    -- All rows before the first change, as a move does.
+    EXECUTE format('SELECT FROM budgets WHERE %I = $1 ORDER BY id FOR NO KEY UPDATE', TG_ARGV[0]) USING NEW.id;
+    EXECUTE format('SELECT FROM rate_limits WHERE %I = $1 ORDER BY id FOR NO KEY UPDATE', TG_ARGV[0]) USING NEW.id;
+    IF TG_ARGV[0] = 'virtual_key_id' THEN
+        PERFORM lock_rows_of_virtual_keys(ARRAY[NEW.id::text]);
+    END IF;
     EXECUTE format('UPDATE budgets SET epoch = epoch + 1 WHERE %I = $1', TG_ARGV[0]) USING NEW.id;
     EXECUTE format('UPDATE rate_limits SET token_epoch = token_epoch + 1, request_epoch = request_epoch + 1 '
                    'WHERE %I = $1', TG_ARGV[0]) USING NEW.id;
@@ -188,7 +197,7 @@ CREATE TABLE meter_windows (
     epoch integer NOT NULL,
     window_start timestamptz NOT NULL,
     used bigint NOT NULL CHECK (used >= 0),
-    updated_at timestamptz NOT NULL DEFAULT now(),
+    updated_at instant NOT NULL DEFAULT now(),
     PRIMARY KEY (meter_id, epoch, window_start)
 );
 CREATE INDEX meter_windows_updated_at ON meter_windows (updated_at);
@@ -220,9 +229,25 @@ BEGIN
         RETURN NULL;
     END IF;
     PERFORM FROM tenants WHERE id = ANY (moved) ORDER BY id FOR NO KEY UPDATE;
-    UPDATE tenants SET layout = nextval('tenant_revision') WHERE id = ANY (moved);
+    UPDATE tenants SET layout = greatest(layout + 1, clock_number()) WHERE id = ANY (moved);
     RETURN NULL;
 END $$;
+-- A limit made again under the id of one that was deleted does not find the counters of that one.
+CREATE FUNCTION forget_meters() RETURNS trigger
+    LANGUAGE plpgsql AS $$
+DECLARE
+    emptied text[];
+BEGIN
+    SELECT array_agg(DISTINCT tenant_id) INTO emptied FROM old_rows;
+    PERFORM FROM tenants WHERE id = ANY (emptied) ORDER BY id FOR NO KEY UPDATE;
+    UPDATE tenants SET layout = greatest(layout + 1, clock_number()) WHERE id = ANY (emptied);
+    RETURN NULL;
+END $$;
+CREATE TRIGGER forget_meters AFTER DELETE ON budgets REFERENCING OLD TABLE AS old_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION forget_meters();
+CREATE TRIGGER forget_meters AFTER DELETE ON rate_limits REFERENCING OLD TABLE AS old_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION forget_meters();
+
 CREATE TRIGGER move_meters AFTER UPDATE ON budgets REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
     FOR EACH STATEMENT EXECUTE FUNCTION move_meters();
 CREATE TRIGGER move_meters AFTER UPDATE ON rate_limits REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows

@@ -10,7 +10,7 @@ CREATE TABLE usage_requests (
 );
 CREATE INDEX usage_requests_recorded_at ON usage_requests USING brin (recorded_at);
 
--- Partitioned by the day it was recorded. No foreign keys: usage outlives the virtual key it was made with.
+-- Made to be partitioned by the day it was recorded; until days are, all is in the default partition. No foreign keys: usage outlives the virtual key it was made with.
 -- The charge_* arrays run in parallel: what was added to which meter, in which window.
 CREATE TABLE usage_events (
     id bigint GENERATED ALWAYS AS IDENTITY,

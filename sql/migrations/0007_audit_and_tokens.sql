@@ -5,9 +5,9 @@ CREATE TABLE api_tokens (
     name entity_name NOT NULL UNIQUE,
     scope text NOT NULL CHECK (scope IN ('read', 'admin', 'gateway')),
     token_hash bytea NOT NULL UNIQUE CHECK (octet_length(token_hash) = 32),
-    created_at timestamptz NOT NULL DEFAULT now(),
-    expires_at timestamptz,
-    revoked_at timestamptz
+    created_at instant NOT NULL DEFAULT now(),
+    expires_at instant,
+    revoked_at instant
 );
 
 -- Written in the transaction of the change it tells of. Append-only: see the trigger.

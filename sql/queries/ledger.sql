@@ -15,7 +15,9 @@ SELECT wanted.meter_id, windows.used
 -- The totals that changed within look_back, page by page, for the reconciler: those after the given one.
 -- Uses meter_windows_updated_at, budgets_meter, rate_limits_tokens_meter and rate_limits_requests_meter. The server's clock stamps and compares, so replicas' clocks do not matter.
 SELECT windows.meter_id, meters.tenant_id, meters.layout, windows.epoch, windows.window_start, windows.used
-  FROM meter_windows AS windows JOIN meter_tenants AS meters USING (meter_id)
+  FROM meter_windows AS windows
+  JOIN LATERAL (SELECT tenant_id, layout FROM meter_tenants WHERE meter_tenants.meter_id = windows.meter_id OFFSET 0)
+       AS meters ON true
  WHERE windows.updated_at >= now() - :look_back::interval
    AND (windows.meter_id, windows.epoch, windows.window_start) > (:meter_id::text, :epoch::integer, :window_start::timestamptz)
  ORDER BY windows.meter_id, windows.epoch, windows.window_start
@@ -25,7 +27,9 @@ SELECT windows.meter_id, meters.tenant_id, meters.layout, windows.epoch, windows
 -- All totals, page by page, for the reconciler after Redis became another: those after the given one.
 -- Uses meter_windows_pkey, budgets_meter, rate_limits_tokens_meter and rate_limits_requests_meter.
 SELECT windows.meter_id, meters.tenant_id, meters.layout, windows.epoch, windows.window_start, windows.used
-  FROM meter_windows AS windows JOIN meter_tenants AS meters USING (meter_id)
+  FROM meter_windows AS windows
+  JOIN LATERAL (SELECT tenant_id, layout FROM meter_tenants WHERE meter_tenants.meter_id = windows.meter_id OFFSET 0)
+       AS meters ON true
  WHERE (windows.meter_id, windows.epoch, windows.window_start) > (:meter_id::text, :epoch::integer, :window_start::timestamptz)
  ORDER BY windows.meter_id, windows.epoch, windows.window_start
  LIMIT :page_limit::bigint;
@@ -102,4 +106,6 @@ WITH fresh AS (
 )
 SELECT (SELECT coalesce(array_agg(request_id), '{}') FROM fresh) AS fresh_request_ids,
        meter_id, meters.tenant_id, meters.layout, epoch, window_start, used
-  FROM (SELECT 1) AS always LEFT JOIN (windows JOIN meter_tenants AS meters USING (meter_id)) ON true;
+  FROM (SELECT 1) AS always LEFT JOIN (windows
+  JOIN LATERAL (SELECT tenant_id, layout FROM meter_tenants WHERE meter_tenants.meter_id = windows.meter_id OFFSET 0)
+       AS meters ON true) ON true;

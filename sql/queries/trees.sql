@@ -6,13 +6,15 @@
 SELECT id, revision FROM tenants WHERE id = ANY (:tenant_ids::text[]);
 
 -- name: list_tenant_customers(tenant_ids)
--- Uses tenants' customers by primary key: a tenant id is `customer:` and the customer's id.
+-- The customer at the root of each tenant, if it is one.
+-- Uses customers_pkey: a tenant id is `customer:` and the customer's id.
 SELECT id, tenant_id, name, calendar_aligned, time_zone, max_parallel_requests, config_hash, created_at, updated_at
   FROM customers
  WHERE id = ANY (SELECT substr(tenant_id, length('customer:') + 1) FROM unnest(:tenant_ids::text[]) AS tenant_id)
  ORDER BY created_at, id;
 
 -- name: list_tenant_teams(tenant_ids)
+-- The teams of the tenants, in the order they are shown in.
 -- Uses teams_tenant.
 SELECT id, tenant_id, customer_id, name, calendar_aligned, time_zone, max_parallel_requests,
        profile, config, claims, config_hash, created_at, updated_at
@@ -21,6 +23,7 @@ SELECT id, tenant_id, customer_id, name, calendar_aligned, time_zone, max_parall
  ORDER BY created_at, id;
 
 -- name: list_tenant_virtual_keys(tenant_ids)
+-- The virtual keys of the tenants, with their sealed values.
 -- Uses virtual_keys_tenant.
 SELECT id, tenant_id, team_id, customer_id, name, description, value_sealed, is_active, expires_at,
        delete_after_expire, disable_content_logging, calendar_aligned, time_zone, allow_all_providers,
@@ -31,6 +34,7 @@ SELECT id, tenant_id, team_id, customer_id, name, description, value_sealed, is_
  ORDER BY created_at, id;
 
 -- name: list_tenant_provider_configs(tenant_ids)
+-- What the virtual keys may use of each provider.
 -- Uses virtual_key_provider_configs_tenant.
 SELECT id, tenant_id, virtual_key_id, provider, weight, allowed_models, blacklisted_models, allow_all_keys
   FROM virtual_key_provider_configs
@@ -49,6 +53,7 @@ SELECT pinned.tenant_id, pinned.provider_config_id, provider_keys.id, provider_k
  ORDER BY pinned.provider_config_id, provider_keys.created_at, provider_keys.id;
 
 -- name: list_tenant_mcp_configs(tenant_ids)
+-- Which tools of which MCP clients the virtual keys may execute.
 -- Uses virtual_key_mcp_configs_tenant and mcp_clients_pkey.
 SELECT configs.id, configs.tenant_id, configs.virtual_key_id, configs.mcp_client_id,
        mcp_clients.name AS mcp_client_name, configs.tools_to_execute
@@ -58,6 +63,7 @@ SELECT configs.id, configs.tenant_id, configs.virtual_key_id, configs.mcp_client
  ORDER BY configs.id;
 
 -- name: list_tenant_budgets(tenant_ids)
+-- The budgets of every owner in the tenants, each owner's in order.
 -- Uses budgets_tenant.
 SELECT id, tenant_id, customer_id, team_id, virtual_key_id, provider_config_id, model_config_id, max_limit_nanousd,
        reset_duration, quarter_start_month, anchored_at, epoch, override_mode, override_amount_nanousd,
@@ -67,6 +73,7 @@ SELECT id, tenant_id, customer_id, team_id, virtual_key_id, provider_config_id, 
  ORDER BY position, created_at, id;
 
 -- name: list_tenant_rate_limits(tenant_ids)
+-- The rate limits of every owner in the tenants.
 -- Uses rate_limits_tenant.
 SELECT id, tenant_id, customer_id, team_id, virtual_key_id, provider_config_id, model_config_id,
        token_max_limit, token_reset_duration, token_epoch, request_max_limit, request_reset_duration, request_epoch,

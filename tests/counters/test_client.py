@@ -96,20 +96,6 @@ async def test_nobody_gets_the_answer_of_one_who_went_away(settings: Settings) -
     await client.close()
 
 
-async def test_one_who_goes_away_goes_at_any_moment(settings: Settings) -> None:
-    """Swallowed, a cancellation would keep a worker from stopping, and a time-out from ending a wait."""
-    for turns in range(40):
-        client = open_counters(settings)
-        task = asyncio.create_task(client.ping())
-        for _ in range(turns):
-            await asyncio.sleep(0)
-        was_done = task.done()
-        task.cancel()
-        await asyncio.wait([task])
-        assert task.cancelled() or was_done, f"after {turns} turns of the loop"
-        await client.close()
-
-
 async def test_callers_who_go_away_are_no_outage(counters: CounterClient) -> None:
     await counters.ping()
     for _ in range(20):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from service.embedded.servers import EmbeddedValkey
-from service.embedded.state import StateFolderBusy, default_state_folder, hold_state_folder
+from service.embedded.state import StateFolderBusy, hold_state_folder
 
 _HOLD = """
 import sys, time
@@ -67,8 +67,3 @@ def test_a_new_folder_is_private_and_an_existing_one_is_left_as_it_is(tmp_path: 
             assert folder == path.resolve()
     assert (tmp_path / "new").stat().st_mode & 0o066 == 0
     assert existing.stat().st_mode & 0o777 == 0o755
-
-
-def test_the_default_is_in_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert default_state_folder() == tmp_path / ".governance"

@@ -10,7 +10,6 @@ import pytest
 
 from service.app import build_app
 from tests.conftest import TestApi
-from tests.faults.scene import OwnStores, Scene
 from tests.faults.stores import Budget, Stores, make_budget
 from tests.waiting import until
 
@@ -52,10 +51,3 @@ async def broken_api(stores: Stores, aiohttp_client: Callable[..., Awaitable[Tes
 
     await until(ready)
     return api
-
-
-@pytest.fixture
-async def scene(stores: Stores, broken_api: TestApi) -> Scene:
-    scene = Scene(OwnStores(stores.folder, stores.postgres, stores.valkey, stores.settings), broken_api)
-    await scene.set_up()
-    return scene

@@ -16,26 +16,42 @@ class LosingProxy:
         self._target = urlsplit(redis_url)
         self.lose_next: Loss | None = None
         self.lost = 0
+        self._serving: set[asyncio.Task[None]] = set()
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._serve(reader, writer))
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
+
+    async def close(self) -> None:
+        for task in self._serving:
+            task.cancel()
+        await asyncio.gather(*self._serving, return_exceptions=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._target.scheme == "unix":
             redis_reader, redis_writer = await asyncio.open_unix_connection(self._target.path)
         else:
             host, port = self._target.hostname, self._target.port or 6379
             redis_reader, redis_writer = await asyncio.open_connection(host, port)
         commands = asyncio.create_task(self._pass_on(reader, redis_writer))
+        try:
+            await self._pass_replies(redis_reader, writer)
+        finally:
+            commands.cancel()
+            for stream in (redis_writer, writer):
+                stream.close()
+
+    async def _pass_replies(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError):
-            while reply := await redis_reader.read(65536):
+            while reply := await reader.read(65536):
                 if self.lose_next is None:
                     writer.write(reply)
                     continue
                 loss, self.lose_next = self.lose_next, None
                 self.lost += 1
                 if loss == "cut":
-                    break
-        commands.cancel()
-        for stream in (redis_writer, writer):
-            stream.close()
+                    return
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError):
@@ -48,7 +64,7 @@ class LosingProxy:
 async def losing_proxy(redis_url: str) -> AsyncIterator[tuple[LosingProxy, str]]:
     """The proxy, and the URL of the same database through it."""
     proxy = LosingProxy(redis_url)
-    server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(proxy.accept, "127.0.0.1", 0)
     parts = urlsplit(redis_url)
     user, at, _ = parts.netloc.rpartition("@")
     port = server.sockets[0].getsockname()[1]
@@ -57,3 +73,4 @@ async def losing_proxy(redis_url: str) -> AsyncIterator[tuple[LosingProxy, str]]
         yield proxy, f"redis://{user}{at}127.0.0.1:{port}{database}"
     finally:
         server.close()
+        await proxy.close()

@@ -77,7 +77,6 @@ async def test_restarted_without_the_tail_of_its_file_it_comes_level_with_the_le
         async with other_replica.transaction():
             # Another replica holds the reconciler's lock, so that the stale counters can be seen.
             await other_replica.execute("SELECT pg_advisory_xact_lock(4701201978)")
-            await budget.book(0)
             await kill_valkey(stores)
             cut_after_the_first_merge(stores, budget)
             await stores.valkey.start()

@@ -116,18 +116,19 @@ async def test_in_an_outage_of_postgres_what_was_known_holds_and_the_rest_is_not
     assert await gatekeeper.identify("gov_wrong") is None
 
 
-@pytest.mark.parametrize("turns", range(5))
 async def test_connections_that_postgres_just_ended_are_an_outage_whatever_of_it_was_read(
-    gatekeeper: Gatekeeper, issue: Issue, clock: Clock, servers: Servers, database_url: str, turns: int
+    gatekeeper: Gatekeeper, issue: Issue, clock: Clock, servers: Servers, database_url: str
 ) -> None:
     """Of a connection that is ended the driver reads the reason in one turn of the loop, and the end in another."""
     value = await issue("known")
-    await gatekeeper.identify(value)
-    clock.forward(seconds=1)
-    end_connections_unnoticed(servers.postgres_url, database_url)
-    for _ in range(turns):
-        await asyncio.sleep(0)
-    assert await gatekeeper.identify(value) == Principal("known", "read")
+    for turns in range(5):
+        clock.forward(seconds=1)
+        await gatekeeper.identify(value)
+        clock.forward(seconds=1)
+        end_connections_unnoticed(servers.postgres_url, database_url)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        assert await gatekeeper.identify(value) == Principal("known", "read"), f"after {turns} turns"
 
 
 async def test_what_is_remembered_is_bounded_and_wrong_tokens_push_nobody_out(
@@ -154,11 +155,10 @@ async def test_what_is_remembered_is_bounded_and_wrong_tokens_push_nobody_out(
             await gatekeeper.identify(values[1])
 
 
-@pytest.mark.parametrize("presented", ["", "gov_wrong", "gov_\udcff", "x" * 100_000])
-async def test_without_an_admin_token_nothing_stands_for_it(
-    store: Store, sealer: Sealer, clock: Clock, presented: str
-) -> None:
-    assert await Gatekeeper(store, sealer, admin_token="", clock=clock).identify(presented) is None
+async def test_without_an_admin_token_nothing_stands_for_it(store: Store, sealer: Sealer, clock: Clock) -> None:
+    gatekeeper = Gatekeeper(store, sealer, admin_token="", clock=clock)
+    for presented in ("", "gov_wrong", "gov_\udcff", "x" * 100_000):
+        assert await gatekeeper.identify(presented) is None
 
 
 async def test_a_virtual_key_is_no_api_token(

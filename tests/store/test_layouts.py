@@ -51,12 +51,17 @@ async def charge_everything(connection: Connection, request_id: str) -> None:
     [
         "UPDATE budgets SET max_limit_nanousd = 1, reset_duration = '1w'",
         "INSERT INTO budgets (id, team_id, max_limit_nanousd, reset_duration) VALUES ('new', 'a-team', 1, '1d')",
-        "DELETE FROM rate_limits",
         "UPDATE teams SET calendar_aligned = true",
     ],
 )
 async def test_a_change_in_place_leaves_layouts_alone(connection: Connection, statement: str) -> None:
     assert await changed_by(connection, statement) == set()
+
+
+@pytest.mark.parametrize("limits", ["budgets", "rate_limits"])
+async def test_a_deleted_limit_takes_its_counters_out_of_sight(connection: Connection, limits: str) -> None:
+    """One made again under its id is not the same, though it counts from the first epoch, too."""
+    assert await changed_by(connection, f"DELETE FROM {limits} WHERE team_id = 'a-team'") == {A}
 
 
 async def test_a_move_of_meters_changes_both_layouts_and_no_others(connection: Connection, make: Factory) -> None:
@@ -109,3 +114,12 @@ async def test_usage_recorded_while_its_meter_moves_is_found_where_the_meter_is(
     async with open_beside(connection, lambda: other_connection.execute(MOVE_TEAM)):
         await record_usage(connection, [usage_event("r1", (*owned, 5), at=NOW)])
     assert [window.tenant.id for window in await list_windows(connection, None, limit=100)] == [B]
+
+
+async def test_usage_of_a_limit_that_was_deleted_is_history_alone(connection: Connection) -> None:
+    owned = await meter_of_budget(connection, "a-budgets-team_id")
+    await connection.execute("DELETE FROM budgets WHERE id = 'a-budgets-team_id'")
+    recorded = await record_usage(connection, [usage_event("r1", (*owned, 5), at=NOW)])
+    assert (recorded.fresh_request_ids, recorded.windows) == (frozenset({"r1"}), ())
+    assert await connection.fetchval("SELECT used FROM meter_windows") == 5
+    assert await list_windows(connection, None, limit=100) == []

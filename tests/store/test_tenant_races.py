@@ -1,14 +1,23 @@
 """Two writers at once: whoever is first, each row ends in the tenant of its owner, and no change goes unseen."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 
 import asyncpg
 import pytest
 
+from service.domain.sealing import Sealer
 from service.store.postgres import Connection, connect
 from tests.factories import Factory
 from tests.store.planted_tree import TenantState, assert_every_row_is_in_its_tenant, contents, plant_tree, revisions
 from tests.store.racing import open_beside
+from tests.waiting import until
+
+WAITING = """
+    SELECT count(*) FROM pg_stat_activity
+     WHERE datname = current_database() AND cardinality(pg_blocking_pids(pid)) > 0
+"""
 
 MOVE_TEAM = "UPDATE teams SET customer_id = 'b-customer' WHERE id = 'a-team'"
 MOVE_KEY = "UPDATE virtual_keys SET team_id = NULL, customer_id = 'b-customer' WHERE id = 'a-key'"
@@ -109,23 +118,50 @@ async def test_a_provider_key_or_mcp_client_taken_into_use_while_it_changes_is_s
     assert_no_change_went_unseen(before, await contents(reader))
 
 
+ALIGN_KEY = "UPDATE virtual_keys SET calendar_aligned = true WHERE id = 'a-key'"
+DELETE_KEY = "DELETE FROM virtual_keys WHERE id = 'a-key'"
+DELETE_CUSTOMER = "DELETE FROM customers WHERE id = 'a-customer'"
+
+
 @pytest.mark.parametrize(
-    ("table", "row", "move"),
+    ("table", "row", "change"),
     [
         pytest.param("virtual_keys", "a-key", MOVE_TEAM, id="key, team moves"),
         pytest.param("budgets", "a-budgets-team_id", MOVE_TEAM, id="budget, team moves"),
         pytest.param("rate_limits", "a-rate_limits-virtual_key_id", MOVE_KEY, id="rate limit, key moves"),
         pytest.param("model_configs", "a-model_configs", MOVE_KEY, id="model config, key moves"),
+        pytest.param("rate_limits", "a-rate_limits-virtual_key_id", ALIGN_KEY, id="rate limit, key is aligned"),
+        pytest.param("rate_limits", "a-rate_limits-virtual_key_id", DELETE_KEY, id="rate limit, key is deleted"),
+        pytest.param("budgets", "a-budgets-customer_id", DELETE_CUSTOMER, id="budget, customer is deleted"),
     ],
 )
-async def test_a_row_may_be_edited_while_its_owner_is_moved(
-    connection: Connection, other_connection: Connection, owners: Owners, table: str, row: str, move: str
+async def test_a_row_may_be_edited_while_its_owner_changes(
+    connection: Connection, other_connection: Connection, owners: Owners, table: str, row: str, change: str
 ) -> None:
-    async with open_beside(connection, lambda: other_connection.execute(move)) as begin:
+    async with open_beside(connection, lambda: other_connection.execute(change)) as begin:
         # What an UPDATE does first, made to last: it locks the row before its triggers run.
         await connection.execute(f"SELECT FROM {table} WHERE id = $1 FOR NO KEY UPDATE", row)
         await begin()
         await connection.execute(f"UPDATE {table} SET config_hash = 'edited' WHERE id = $1", row)
+    await assert_every_row_is_in_its_tenant(connection)
+
+
+async def test_a_limit_may_be_added_to_a_key_that_waits_to_move(
+    connection: Connection, other_connection: Connection, reader: Connection, sealer: Sealer, owners: Owners
+) -> None:
+    await connection.execute("INSERT INTO teams (id, name) VALUES ('b-team', 'b-team')")
+    move = "UPDATE virtual_keys SET team_id = 'b-team' WHERE id = 'a-key'"
+    add = partial(Factory(reader, sealer).budget, provider_config_id=owners["provider_config_id"])
+
+    async def both_wait() -> bool:
+        return int(await connection.fetchval(WAITING)) == 2
+
+    async with open_beside(connection, lambda: other_connection.execute(move)) as begin:
+        await connection.execute("UPDATE teams SET config_hash = 'edited' WHERE id = 'b-team'")
+        await begin()
+        addition = asyncio.ensure_future(add())
+        await until(both_wait)
+    await addition
     await assert_every_row_is_in_its_tenant(connection)
 
 

@@ -1,4 +1,4 @@
-"""A long walk of chance changes: whatever is done to the tree, every row is in its tenant and its revision tells."""
+"""A long walk of chance changes: whatever is done to the tree, every row is in its tenant, whose numbers tell of it."""
 
 import random
 import re
@@ -86,16 +86,40 @@ def chosen(chance: random.Random, step: int) -> str:
     return re.sub(r"ONE\((\w+)\)", one, re.sub(r"\bNEW\b", f"'row-{step}'", template))
 
 
+class Walk:
+    """What was seen on the way, to be held against what is seen now."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.seen: dict[tuple[str, int], str] = {}
+        self._meters: dict[str, tuple[str, int]] = {}
+        self._layouts: set[int] = set()
+
+    async def look(self, statement: str) -> None:
+        await assert_every_row_is_in_its_tenant(self._connection)
+        for tenant, state in (await contents(self._connection)).items():
+            seen_then = self.seen.setdefault((tenant, state.revision), state.content)
+            assert seen_then == state.content, f"{tenant} changed unseen: {statement}"
+        await self._look_at_layouts(statement)
+
+    async def _look_at_layouts(self, statement: str) -> None:
+        layouts = dict(map(tuple, await self._connection.fetch("SELECT id, layout FROM tenants")))
+        rows = await self._connection.fetch("SELECT meter_id, tenant_id, layout FROM meter_tenants")
+        meters = {row["meter_id"]: (row["tenant_id"], row["layout"]) for row in rows}
+        for meter_id in meters.keys() & self._meters.keys():
+            (tenant, layout), (old_tenant, old_layout) = meters[meter_id], self._meters[meter_id]
+            if tenant != old_tenant:
+                assert layout not in self._layouts, f"{meter_id} came unseen: {statement}"
+                assert layouts.get(old_tenant) != old_layout, f"{meter_id} went unseen: {statement}"
+        self._meters, self._layouts = meters, self._layouts | set(layouts.values())
+
+
 @pytest.mark.parametrize("seed", [1, 2])
-async def test_no_change_hides_from_the_revision_and_no_row_strays(connection: Connection, seed: int) -> None:
+async def test_no_change_hides_from_revision_or_layout_and_no_row_strays(connection: Connection, seed: int) -> None:
     await connection.execute(f"SELECT setseed({seed / 10})")
-    chance = random.Random(seed)
-    seen: dict[tuple[str, int], str] = {}
+    chance, walk = random.Random(seed), Walk(connection)
     for step in range(STEPS):
         statement = chosen(chance, step)
         await connection.execute(statement)
-        await assert_every_row_is_in_its_tenant(connection)
-        for tenant, state in (await contents(connection)).items():
-            seen_then = seen.setdefault((tenant, state.revision), state.content)
-            assert seen_then == state.content, f"{tenant} changed unseen: {statement}"
-    assert len(seen) > STEPS / 2, "too little happened"
+        await walk.look(statement)
+    assert len(walk.seen) > STEPS / 2, "too little happened"

@@ -13,7 +13,7 @@ from tests.store.planted_tree import OWNER_COLUMNS, Bumps, plant_tree, revisions
 A = "customer:a-customer"
 
 # What is told of the past is not configuration.
-HISTORY = {"meter_windows", "usage_events", "usage_events_default", "usage_daily", "audit_log"}
+HISTORY = {"usage_events", "usage_events_default", "usage_daily", "audit_log"}
 
 # table: the tenant whose row is inserted, changed and deleted, and the three statements
 CHANGES = {
@@ -115,10 +115,11 @@ async def test_a_row_that_comes_changes_or_goes_bumps_its_tenant_alone(
 
 
 async def test_every_table_of_the_configuration_is_watched(connection: Connection) -> None:
-    tables = await connection.fetch(
-        "SELECT table_name FROM information_schema.columns"
-        " JOIN information_schema.tables USING (table_schema, table_name) WHERE table_schema = 'public' AND column_name = 'tenant_id' AND table_type = 'BASE TABLE'"
-    )
+    tables = await connection.fetch("""
+        SELECT table_name
+          FROM information_schema.columns JOIN information_schema.tables USING (table_schema, table_name)
+         WHERE table_schema = 'public' AND column_name = 'tenant_id' AND table_type = 'BASE TABLE'
+    """)
     assert {row["table_name"] for row in tables} - HISTORY == set(CHANGES)
 
 

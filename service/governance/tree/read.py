@@ -6,6 +6,7 @@ Redis holds; a meter that is cold there is loaded from the ledger and merged. Wi
 """
 
 import asyncio
+from collections import ChainMap
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Literal, TypeVar
@@ -133,7 +134,7 @@ class TreeReader:
         cold = await self._load_cold(tenants, warm, now=now)
         for tenant, states in warm.items():
             cached = tenants[tenant]
-            fragment = fill(cached.template, cold | states, now=now)
+            fragment = fill(cached.template, ChainMap(states, cold), now=now)
             # With a meter just loaded the version is not of what was filled in: the next read asks for all again.
             complete = len(states) == len(cached.template.meters)
             cached.counters_version = changed[tenant].version if complete else UNKNOWN_VERSION
