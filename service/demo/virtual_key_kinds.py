@@ -136,6 +136,24 @@ VIRTUAL_KEY_KINDS = (
         providers=(ProviderPlan(provider="vertex", weight=1, models=("gemini-2.5-flash",)),),
     ),
     VirtualKeyKind(purpose="reserved", description="Made ahead; may call nothing yet."),
+    VirtualKeyKind(
+        purpose="internal-tool",
+        limits=LimitPlan(budgets=(BudgetPlan(10, "1M"),)),
+        providers=(ProviderPlan(provider="openai", weight=1),),
+    ),
+    VirtualKeyKind(
+        purpose="prototype",
+        providers=(ProviderPlan(provider="anthropic", weight=1),),
+    ),
+    VirtualKeyKind(
+        purpose="scheduled-job",
+        limits=LimitPlan(rate_limit=RateLimitPlan(requests=(500, "1h"))),
+        providers=(ProviderPlan(provider="openai", weight=1, models=("gpt-4o-mini",)),),
+    ),
+    VirtualKeyKind(
+        purpose="student",
+        providers=(ProviderPlan(provider="openai", weight=1, models=("gpt-4o-mini",)),),
+    ),
 )
 
 # Keys of a customer itself, of no team.
@@ -167,5 +185,10 @@ CUSTOMER_VIRTUAL_KEY_KINDS = (
         description="Unlimited for a day of trouble; watched.",
         limits=LimitPlan(budgets=(BudgetPlan(100, "1d", override_mode="cycles"),)),
         providers=(ProviderPlan(provider="anthropic", weight=1),),
+    ),
+    VirtualKeyKind(
+        purpose="back-office",
+        limits=LimitPlan(budgets=(BudgetPlan(30, "1M"),)),
+        providers=(ProviderPlan(provider="openai", weight=1),),
     ),
 )

@@ -1,7 +1,9 @@
 """Writes a demo tree into a migrated database: all of it, or nothing."""
 
+import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
+from contextlib import aclosing
 from datetime import datetime
 
 import asyncpg
@@ -84,14 +86,28 @@ async def _write_rows(connection: Connection, tree: DemoTree, progress: Progress
     }
     written = Counter[str]()
     await _copy(connection, _batch(catalogue_rows(tree)), written)
-    for first in range(0, shape.virtual_keys, _VIRTUAL_KEYS_PER_BATCH):
-        numbers = range(first, min(first + _VIRTUAL_KEYS_PER_BATCH, shape.virtual_keys))
-        providers = sum(len(place_of(shape, number).kind.providers) for number in numbers)
-        config_ids = await _reserve_ids(connection, ProviderConfigRow, providers)
-        await _copy(connection, _batch(_rows(tree, numbers, iter(config_ids))), written)
-        for table, total in totals.items():
-            progress(table, written[table], total)
+    async with aclosing(_batches(connection, tree)) as batches:
+        async for batch in batches:
+            await _copy(connection, batch, written)
+            for table, total in totals.items():
+                progress(table, written[table], total)
     return dict(written)
+
+
+async def _batches(connection: Connection, tree: DemoTree) -> AsyncGenerator[Batch, None]:
+    """The tree in order; a batch is made in a thread while the one before it is being written."""
+    total = tree.shape.virtual_keys
+    previous: asyncio.Task[Batch] | None = None
+    for first in range(0, total, _VIRTUAL_KEYS_PER_BATCH):
+        numbers = range(first, min(first + _VIRTUAL_KEYS_PER_BATCH, total))
+        providers = sum(len(place_of(tree.shape, number).kind.providers) for number in numbers)
+        config_ids = await _reserve_ids(connection, ProviderConfigRow, providers)
+        batch = asyncio.create_task(asyncio.to_thread(_batch, _rows(tree, numbers, iter(config_ids))))
+        if previous is not None:
+            yield await previous
+        previous = batch
+    if previous is not None:
+        yield await previous
 
 
 def _rows(tree: DemoTree, numbers: range, provider_config_ids: Iterator[int]) -> Iterator[Struct]:

@@ -34,7 +34,7 @@ CREATE TABLE budgets (
         END),
     CONSTRAINT budgets_quarter CHECK (quarter_start_month IS NULL OR reset_duration ~ '(Q|quarterly)$')
 );
-CREATE INDEX budgets_tenant ON budgets (tenant_id, position, created_at, id);
+CREATE INDEX budgets_tenant ON budgets (tenant_id);
 CREATE INDEX budgets_customer ON budgets (customer_id) WHERE customer_id IS NOT NULL;
 CREATE INDEX budgets_team ON budgets (team_id) WHERE team_id IS NOT NULL;
 CREATE INDEX budgets_virtual_key ON budgets (virtual_key_id) WHERE virtual_key_id IS NOT NULL;
@@ -202,18 +202,18 @@ CREATE TABLE meter_windows (
 );
 CREATE INDEX meter_windows_updated_at ON meter_windows (updated_at);
 
--- Which tenant a meter is in now, at which layout of it.
-CREATE VIEW meter_tenants AS
-    SELECT meters.meter_id, tenants.id AS tenant_id, tenants.layout
-      FROM (SELECT 'budget:' || id AS meter_id, tenant_id FROM budgets
-            UNION ALL
-            SELECT 'tokens:' || id, tenant_id FROM rate_limits
-            UNION ALL
-            SELECT 'requests:' || id, tenant_id FROM rate_limits) AS meters
-      JOIN tenants ON tenants.id = meters.tenant_id;
-CREATE INDEX budgets_meter ON budgets (('budget:' || id));
-CREATE INDEX rate_limits_tokens_meter ON rate_limits (('tokens:' || id));
-CREATE INDEX rate_limits_requests_meter ON rate_limits (('requests:' || id));
+-- Which tenant a meter is in now, at which layout of it; nothing for a limit that is gone. By the primary key of the limit
+-- the meter's id names, at any size of the tables.
+CREATE FUNCTION meter_tenant(meter_id text) RETURNS TABLE (tenant_id text, layout bigint)
+    LANGUAGE sql STABLE STRICT ROWS 1 AS $$
+    SELECT tenants.id, tenants.layout
+      FROM tenants
+     WHERE tenants.id = CASE split_part(meter_id, ':', 1)
+           WHEN 'budget' THEN (SELECT budgets.tenant_id FROM budgets WHERE budgets.id = substr(meter_id, 8))
+           WHEN 'tokens' THEN (SELECT limits.tenant_id FROM rate_limits AS limits WHERE limits.id = substr(meter_id, 8))
+           WHEN 'requests' THEN (SELECT limits.tenant_id FROM rate_limits AS limits WHERE limits.id = substr(meter_id, 10))
+           END
+$$;
 
 -- A limit that moves to another tenant takes its meter along: both tenants have another set of meters then.
 CREATE FUNCTION move_meters() RETURNS trigger

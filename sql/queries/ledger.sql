@@ -13,11 +13,11 @@ SELECT wanted.meter_id, windows.used
 
 -- name: list_recent_meter_windows(look_back, meter_id, epoch, window_start, page_limit)
 -- The totals that changed within look_back, page by page, for the reconciler: those after the given one.
--- Uses meter_windows_updated_at, budgets_meter, rate_limits_tokens_meter and rate_limits_requests_meter. The server's clock stamps and compares, so replicas' clocks do not matter.
+-- Uses meter_windows_updated_at, budgets_pkey, rate_limits_pkey and tenants_pkey. The server's clock stamps and compares:
+-- those of the replicas do not matter.
 SELECT windows.meter_id, meters.tenant_id, meters.layout, windows.epoch, windows.window_start, windows.used
   FROM meter_windows AS windows
-  JOIN LATERAL (SELECT tenant_id, layout FROM meter_tenants WHERE meter_tenants.meter_id = windows.meter_id OFFSET 0)
-       AS meters ON true
+  JOIN LATERAL meter_tenant(windows.meter_id) AS meters ON true
  WHERE windows.updated_at >= now() - :look_back::interval
    AND (windows.meter_id, windows.epoch, windows.window_start) > (:meter_id::text, :epoch::integer, :window_start::timestamptz)
  ORDER BY windows.meter_id, windows.epoch, windows.window_start
@@ -25,11 +25,10 @@ SELECT windows.meter_id, meters.tenant_id, meters.layout, windows.epoch, windows
 
 -- name: list_meter_windows(meter_id, epoch, window_start, page_limit)
 -- All totals, page by page, for the reconciler after Redis became another: those after the given one.
--- Uses meter_windows_pkey, budgets_meter, rate_limits_tokens_meter and rate_limits_requests_meter.
+-- Uses meter_windows_pkey, budgets_pkey, rate_limits_pkey and tenants_pkey.
 SELECT windows.meter_id, meters.tenant_id, meters.layout, windows.epoch, windows.window_start, windows.used
   FROM meter_windows AS windows
-  JOIN LATERAL (SELECT tenant_id, layout FROM meter_tenants WHERE meter_tenants.meter_id = windows.meter_id OFFSET 0)
-       AS meters ON true
+  JOIN LATERAL meter_tenant(windows.meter_id) AS meters ON true
  WHERE (windows.meter_id, windows.epoch, windows.window_start) > (:meter_id::text, :epoch::integer, :window_start::timestamptz)
  ORDER BY windows.meter_id, windows.epoch, windows.window_start
  LIMIT :page_limit::bigint;
@@ -43,7 +42,7 @@ SELECT pg_try_advisory_xact_lock(:lock_id::bigint);
 -- the daily roll-up. Answers the new request ids and the absolute total of every window they touched, for the limits
 -- that are still there.
 -- The meter rows are locked in id order, in one statement, so that concurrent batches cannot deadlock.
--- Uses usage_requests_pkey, meter_windows_pkey, usage_daily_once, budgets_meter, rate_limits_tokens_meter and rate_limits_requests_meter.
+-- Uses usage_requests_pkey, meter_windows_pkey, usage_daily_once, budgets_pkey, rate_limits_pkey and tenants_pkey.
 WITH fresh AS (
     INSERT INTO usage_requests (request_id, fingerprint)
     SELECT request_id, fingerprint
@@ -107,5 +106,4 @@ WITH fresh AS (
 SELECT (SELECT coalesce(array_agg(request_id), '{}') FROM fresh) AS fresh_request_ids,
        meter_id, meters.tenant_id, meters.layout, epoch, window_start, used
   FROM (SELECT 1) AS always LEFT JOIN (windows
-  JOIN LATERAL (SELECT tenant_id, layout FROM meter_tenants WHERE meter_tenants.meter_id = windows.meter_id OFFSET 0)
-       AS meters ON true) ON true;
+  JOIN LATERAL meter_tenant(windows.meter_id) AS meters ON true) ON true;

@@ -136,9 +136,11 @@ async def test_on_a_database_that_lacks_the_last_migration_it_names_it(api: Test
     await wait_for_reason(api, name)
 
 
-async def test_on_a_database_of_a_newer_version_it_is_ready(api: TestApi, connection: Connection) -> None:
+async def test_on_a_database_of_a_newer_version_it_is_ready(
+    settings: Settings, connection: Connection, aiohttp_client: Client
+) -> None:
     await connection.execute("INSERT INTO schema_migrations (version, name, sha256) VALUES (9999, 'later', '')")
-    await wait_until_ready(api)
+    await wait_until_ready(await aiohttp_client(build_app(settings)))
 
 
 async def test_with_another_encryption_key_it_is_not_ready(
@@ -152,12 +154,12 @@ async def test_with_another_encryption_key_it_is_not_ready(
 
 
 async def test_one_damaged_virtual_key_does_not_make_it_unready(
-    api: TestApi, make: Factory, connection: Connection
+    settings: Settings, make: Factory, connection: Connection, aiohttp_client: Client
 ) -> None:
     await make.virtual_key(id="a-damaged")
     await make.virtual_key(id="b-whole")
     await connection.execute("UPDATE virtual_keys SET value_sealed = 'x' WHERE id = 'a-damaged'")
-    await wait_until_ready(api)
+    await wait_until_ready(await aiohttp_client(build_app(settings)))
 
 
 @pytest.mark.parametrize("missing", ["database", "user"])

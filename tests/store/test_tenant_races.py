@@ -51,6 +51,7 @@ MOVES = [
 async def owners(make: Factory) -> Owners:
     owners = await plant_tree(make, "a")
     await make.customer(id="b-customer")
+    await make.budget(id="second", virtual_key_id=await make.virtual_key(team_id="a-team"))
     await make.provider_key(id="unused")
     await make.mcp_client(id=1000, name="unused")
     return owners
@@ -128,6 +129,7 @@ DELETE_CUSTOMER = "DELETE FROM customers WHERE id = 'a-customer'"
     [
         pytest.param("virtual_keys", "a-key", MOVE_TEAM, id="key, team moves"),
         pytest.param("budgets", "a-budgets-team_id", MOVE_TEAM, id="budget, team moves"),
+        pytest.param("budgets", "second", MOVE_TEAM, id="budget of another key, team moves"),
         pytest.param("rate_limits", "a-rate_limits-virtual_key_id", MOVE_KEY, id="rate limit, key moves"),
         pytest.param("model_configs", "a-model_configs", MOVE_KEY, id="model config, key moves"),
         pytest.param("rate_limits", "a-rate_limits-virtual_key_id", ALIGN_KEY, id="rate limit, key is aligned"),

@@ -86,6 +86,12 @@ def chosen(chance: random.Random, step: int) -> str:
     return re.sub(r"ONE\((\w+)\)", one, re.sub(r"\bNEW\b", f"'row-{step}'", template))
 
 
+METERS = """
+    SELECT 'budget:' || id AS meter_id FROM budgets
+    UNION ALL SELECT 'tokens:' || id FROM rate_limits UNION ALL SELECT 'requests:' || id FROM rate_limits"""
+FOUND = "meter_tenant(meter_id) AS found"
+
+
 class Walk:
     """What was seen on the way, to be held against what is seen now."""
 
@@ -104,7 +110,7 @@ class Walk:
 
     async def _look_at_layouts(self, statement: str) -> None:
         layouts = dict(map(tuple, await self._connection.fetch("SELECT id, layout FROM tenants")))
-        rows = await self._connection.fetch("SELECT meter_id, tenant_id, layout FROM meter_tenants")
+        rows = await self._connection.fetch(f"SELECT meter_id, found.* FROM ({METERS}) AS all_meters, {FOUND}")
         meters = {row["meter_id"]: (row["tenant_id"], row["layout"]) for row in rows}
         for meter_id in meters.keys() & self._meters.keys():
             (tenant, layout), (old_tenant, old_layout) = meters[meter_id], self._meters[meter_id]
