@@ -121,7 +121,7 @@ async def _end(tasks: list[asyncio.Task[None]]) -> None:
     """Let the tasks finish what they are at; cancel what a store that does not answer keeps.
 
     Once is not always enough: before Python 3.12 a wait that completes in the moment it is cancelled loses the
-    cancellation (`asyncio.wait_for`, which asyncpg acquires connections with).
+    cancellation (`asyncio.wait_for`, which redis-py sends with).
     """
     _, pending = await asyncio.wait(tasks, timeout=_FINISH_BACKGROUND_SECONDS)
     for _ in range(_CANCEL_ATTEMPTS):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import hypothesis  # noqa: F401  # first imported while pytest reports, it can break the report
 import pytest
 from aiohttp.test_utils import TestClient
 from redis.asyncio import Redis
