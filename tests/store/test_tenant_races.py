@@ -21,6 +21,8 @@ WAITING = """
 
 MOVE_TEAM = "UPDATE teams SET customer_id = 'b-customer' WHERE id = 'a-team'"
 MOVE_KEY = "UPDATE virtual_keys SET team_id = NULL, customer_id = 'b-customer' WHERE id = 'a-key'"
+MOVE_CONFIG = "UPDATE virtual_key_provider_configs SET virtual_key_id = 'b-key' WHERE virtual_key_id = 'a-key'"
+MOVE_MODEL_CONFIG = "UPDATE model_configs SET virtual_key_id = 'b-key' WHERE id = 'a-model_configs'"
 
 Owners = dict[str, str | int]
 Add = Callable[[Factory, Owners], Awaitable[object]]
@@ -44,13 +46,17 @@ MOVES = [
     *(pytest.param(add, MOVE_TEAM, id=f"{name}, team moves") for name, add in ADDITIONS_TO_TEAM.items()),
     *(pytest.param(add, MOVE_KEY, id=f"{name}, key moves") for name, add in ADDITIONS.items()),
     *(pytest.param(ADDITIONS[name], MOVE_TEAM, id=f"{name}, team moves") for name in ("pin", "budget of key")),
+    pytest.param(ADDITIONS["budget of provider config"], MOVE_CONFIG, id="budget of provider config, which moves"),
+    pytest.param(
+        ADDITIONS["rate limit of model config"], MOVE_MODEL_CONFIG, id="rate limit of model config, which moves"
+    ),
 ]
 
 
 @pytest.fixture
 async def owners(make: Factory) -> Owners:
     owners = await plant_tree(make, "a")
-    await make.customer(id="b-customer")
+    await make.virtual_key(id="b-key", customer_id=await make.customer(id="b-customer"))
     await make.budget(id="second", virtual_key_id=await make.virtual_key(team_id="a-team"))
     await make.provider_key(id="unused")
     await make.mcp_client(id=1000, name="unused")
@@ -119,6 +125,7 @@ async def test_a_provider_key_or_mcp_client_taken_into_use_while_it_changes_is_s
     assert_no_change_went_unseen(before, await contents(reader))
 
 
+ALIGN_TEAM = "UPDATE teams SET calendar_aligned = true WHERE id = 'a-team'"
 ALIGN_KEY = "UPDATE virtual_keys SET calendar_aligned = true WHERE id = 'a-key'"
 DELETE_KEY = "DELETE FROM virtual_keys WHERE id = 'a-key'"
 DELETE_CUSTOMER = "DELETE FROM customers WHERE id = 'a-customer'"
@@ -132,6 +139,7 @@ DELETE_CUSTOMER = "DELETE FROM customers WHERE id = 'a-customer'"
         pytest.param("budgets", "second", MOVE_TEAM, id="budget of another key, team moves"),
         pytest.param("rate_limits", "a-rate_limits-virtual_key_id", MOVE_KEY, id="rate limit, key moves"),
         pytest.param("model_configs", "a-model_configs", MOVE_KEY, id="model config, key moves"),
+        pytest.param("rate_limits", "a-rate_limits-team_id", ALIGN_TEAM, id="rate limit, team is aligned"),
         pytest.param("rate_limits", "a-rate_limits-virtual_key_id", ALIGN_KEY, id="rate limit, key is aligned"),
         pytest.param("rate_limits", "a-rate_limits-virtual_key_id", DELETE_KEY, id="rate limit, key is deleted"),
         pytest.param("budgets", "a-budgets-customer_id", DELETE_CUSTOMER, id="budget, customer is deleted"),
