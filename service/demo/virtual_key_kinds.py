@@ -154,6 +154,22 @@ VIRTUAL_KEY_KINDS = (
         purpose="student",
         providers=(ProviderPlan(provider="openai", weight=1, models=("gpt-4o-mini",)),),
     ),
+    VirtualKeyKind(
+        purpose="sandbox",
+        providers=(ProviderPlan(provider="anthropic", weight=1),),
+    ),
+    VirtualKeyKind(purpose="archive", is_active=False),
+    VirtualKeyKind(purpose="spare"),
+    VirtualKeyKind(
+        purpose="smoke-test",
+        limits=LimitPlan(budgets=(BudgetPlan(1, "1d"),)),
+        providers=(ProviderPlan(provider="openai", weight=1, models=("gpt-4o-mini",)),),
+    ),
+    VirtualKeyKind(purpose="on-hold", is_active=False),
+    VirtualKeyKind(
+        purpose="mobile-app",
+        providers=(ProviderPlan(provider="openai", weight=1),),
+    ),
 )
 
 # Keys of a customer itself, of no team.

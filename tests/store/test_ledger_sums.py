@@ -42,11 +42,10 @@ DAYS = """
 """
 
 
-async def assert_every_total_is_explained(connection: Connection) -> None:
-    for kept, derived in ((TOTALS, CHARGES_IN_LEDGER), (DAYS, DAYS_IN_LEDGER)):
-        rows = [tuple(row) for row in await connection.fetch(kept)]
-        assert rows
-        assert rows == [tuple(row) for row in await connection.fetch(derived)]
+async def assert_explained(connection: Connection, kept: str, derived: str) -> None:
+    rows = [tuple(row) for row in await connection.fetch(kept)]
+    assert rows
+    assert rows == [tuple(row) for row in await connection.fetch(derived)]
 
 
 @pytest.fixture
@@ -104,7 +103,27 @@ async def test_writers_at_once_with_overlapping_batches_book_each_request_once(
     assert booked == Counter(reported)
     assert await connection.fetchval("SELECT count(*) FROM usage_events") == len(reported)
     assert await connection.fetchval("SELECT count(*) FROM usage_requests") == len(reported)
-    await assert_every_total_is_explained(connection)
+    await assert_explained(connection, TOTALS, CHARGES_IN_LEDGER)
+    await assert_explained(connection, DAYS, DAYS_IN_LEDGER)
+
+
+async def test_writers_at_once_who_share_nothing_but_daily_sums_do_not_block_each_other_for_good(
+    connection: Connection, database_url: str
+) -> None:
+    chance = random.Random(3)
+    at = datetime(2025, 6, 15, 12, tzinfo=UTC)
+    work = [
+        [
+            [
+                usage_event(f"{writer}-{batch}-{number}", at=at, virtual_key_id=f"key-{chance.randrange(40)}")
+                for number in range(EVENTS_PER_BATCH)
+            ]
+            for batch in range(BATCHES_PER_WRITER)
+        ]
+        for writer in range(WRITERS)
+    ]
+    await asyncio.gather(*(write_batches(database_url, batches) for batches in work))
+    await assert_explained(connection, DAYS, DAYS_IN_LEDGER)
 
 
 async def test_the_largest_answered_total_of_a_window_is_the_one_that_stands(

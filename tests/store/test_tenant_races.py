@@ -141,6 +141,9 @@ DELETE_CUSTOMER = "DELETE FROM customers WHERE id = 'a-customer'"
         pytest.param("model_configs", "a-model_configs", MOVE_KEY, id="model config, key moves"),
         pytest.param("rate_limits", "a-rate_limits-team_id", ALIGN_TEAM, id="rate limit, team is aligned"),
         pytest.param("rate_limits", "a-rate_limits-virtual_key_id", ALIGN_KEY, id="rate limit, key is aligned"),
+        pytest.param(
+            "budgets", "a-budgets-provider_config_id", ALIGN_KEY, id="provider config's budget, key is aligned"
+        ),
         pytest.param("rate_limits", "a-rate_limits-virtual_key_id", DELETE_KEY, id="rate limit, key is deleted"),
         pytest.param("budgets", "a-budgets-customer_id", DELETE_CUSTOMER, id="budget, customer is deleted"),
     ],
