@@ -2,10 +2,11 @@
 
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 
-from service.domain.meters import Tenant
-from service.store.ledger import list_windows, record_usage
+from service.domain.meters import Meter, Tenant
+from service.store.ledger import list_windows, load_meter_states, record_usage
 from service.store.postgres import Connection
 from tests.factories import Factory, meter_of_budget, meter_of_rate_limit, usage_event
 from tests.store.planted_tree import plant_tree
@@ -69,6 +70,22 @@ async def test_a_move_of_meters_changes_both_layouts_and_no_others(connection: C
     await make.customer(id="c-customer")
     assert await changed_by(connection, MOVE_TEAM) == {A, B}
     assert await changed_by(connection, "UPDATE virtual_keys SET team_id = NULL WHERE id = 'a-key'") == {B}
+
+
+async def test_a_deleted_limit_changes_the_layout_it_leaves(connection: Connection) -> None:
+    assert await changed_by(connection, "DELETE FROM budgets WHERE id = 'a-budgets-team_id'") == {A}
+    assert await changed_by(connection, "DELETE FROM rate_limits WHERE id = 'a-rate_limits-team_id'") == {A}
+
+
+async def test_a_limit_made_again_under_its_id_starts_at_zero(connection: Connection, make: Factory) -> None:
+    await connection.execute("UPDATE teams SET calendar_aligned = true")
+    for number in range(2):
+        await make.budget(id="again", team_id="a-team")
+        tenant_id, meter = await meter_of_budget(connection, "again")
+        aligned = Meter(meter.id, meter.epoch, msgspec.structs.replace(meter.rule, calendar_aligned=True))
+        assert (await load_meter_states(connection, [aligned], now=NOW))[meter.id].used == 0
+        await record_usage(connection, [usage_event(f"r{number}", (tenant_id, aligned, 5), at=NOW)])
+        await connection.execute("DELETE FROM budgets WHERE id = 'again'")
 
 
 async def test_a_layout_never_comes_back(connection: Connection) -> None:

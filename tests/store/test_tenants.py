@@ -152,6 +152,13 @@ async def test_a_statement_that_touches_no_row_bumps_no_tenant(connection: Conne
     assert await bumps.since_last() == set()
 
 
+async def test_an_emptied_table_bumps_every_tenant(connection: Connection, bumps: Bumps) -> None:
+    every_tenant = set(await revisions(connection))
+    for table in CHANGES.keys() - {"customers", "teams", "virtual_keys"}:
+        await connection.execute(f"TRUNCATE {table} CASCADE")
+        assert await bumps.since_last() == every_tenant, table
+
+
 async def test_a_limit_given_to_another_owner_bumps_both_tenants(connection: Connection, bumps: Bumps) -> None:
     await connection.execute("UPDATE budgets SET team_id = 'b-team' WHERE id = 'a-budgets-team_id'")
     assert await bumps.since_last() == {A, "customer:b-customer"}

@@ -96,6 +96,25 @@ async def test_ids_and_names_that_cannot_be_shown_are_refused(undone: Connection
         await undone.fetchval(f"SELECT $1::text::{domain}", text)
 
 
+@pytest.mark.parametrize("text", ["1970-01-02 00:00Z", "2025-06-15 12:30+05:30", "9000-01-01 00:00Z"])
+async def test_an_instant_is_one_every_reader_can_hold(undone: Connection, text: str) -> None:
+    assert (await undone.fetchval(f"SELECT '{text}'::instant")).tzinfo is not None
+
+
+@pytest.mark.parametrize("text", ["infinity", "-infinity", "1970-01-01 23:59Z", "9000-01-01 00:01Z", "0044-03-15 BC"])
+async def test_an_instant_beyond_a_calendar_is_refused(undone: Connection, text: str) -> None:
+    with pytest.raises(asyncpg.CheckViolationError):
+        await undone.fetchval(f"SELECT '{text}'::instant")
+
+
+@pytest.mark.parametrize(
+    ("items", "is_list"),
+    [("{}", True), ("{a}", True), ("{a,b}", True), ("{NULL}", False), ("{a,NULL}", False), ("{{a},{b}}", False)],
+)
+async def test_a_list_is_flat_and_without_gaps(undone: Connection, items: str, is_list: bool) -> None:
+    assert await undone.fetchval(f"SELECT is_list('{items}')") == is_list
+
+
 async def test_every_writer_s_change_is_stamped(undone: Connection) -> None:
     await undone.execute("INSERT INTO customers (id, name, updated_at) VALUES ('c', 'c', '2000-01-01')")
     await undone.execute("UPDATE customers SET name = 'd', updated_at = '2001-01-01'")
