@@ -13,15 +13,20 @@ from aiohttp import web
 from service.counters.client import open_counters
 from service.domain.sealing import Sealer, parse_encryption_key
 from service.governance.access import Gatekeeper
+from service.governance.changes.run import Changes
 from service.governance.probes import Probes
 from service.governance.reconcile import Reconciler
 from service.governance.tree.cache import TreeCache
+from service.governance.tree.entities import EntityReader
 from service.governance.tree.read import TreeReader
 from service.http.auth import GATEKEEPER, authorize_principal
+from service.http.body import REFUSE_UNKNOWN_FIELDS
+from service.http.changing import CHANGES
 from service.http.customers import MASKED_TREE_READER, TREE_READER
 from service.http.health import LIFECYCLE, PROBES, Lifecycle
 from service.http.malformed import answer_malformed_requests
 from service.http.middleware import add_headers, answer_failures
+from service.http.reading import ENTITY_READER
 from service.http.routes import add_routes
 from service.settings import Settings
 from service.store.migrations import read_migrations
@@ -50,6 +55,7 @@ def build_app(settings: Settings, *, clock: Callable[[], datetime] = utc_now) ->
         middlewares=[answer_failures, authorize_principal], client_max_size=settings.max_body_kb * 1024
     )
     app[LIFECYCLE] = Lifecycle()
+    app[REFUSE_UNKNOWN_FIELDS] = settings.unknown_fields == "refuse"
     answer_malformed_requests()
 
     async def stores(app: web.Application) -> AsyncIterator[None]:
@@ -63,6 +69,8 @@ def build_app(settings: Settings, *, clock: Callable[[], datetime] = utc_now) ->
             share = 2 if settings.asks_for_tokens else 1
             cache = TreeCache(settings.tree_cache_mb * 1024 * 1024 // share)
             app[key] = TreeReader(store, counters, sealer=sealer if shows_values else None, cache=cache, clock=clock)
+        app[ENTITY_READER] = EntityReader(store, counters, sealer=sealer, clock=clock)
+        app[CHANGES] = Changes(store, sealer=sealer, clock=clock)
         app[PROBES] = Probes(store, counters, sealer=sealer, migrations=read_migrations())
         stop = asyncio.Event()
         background = [

@@ -33,6 +33,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     admin_token: Annotated[
         str, Meta(min_length=32, description="an API token of scope admin, to make the first others with")
     ] = ""
+    unknown_fields: Annotated[
+        Literal["warn", "refuse"], Meta(description="whether a JSON field nobody reads is warned of or refused")
+    ] = "warn"
+    rotation_cooldown_seconds: Annotated[
+        int, Meta(ge=0, le=2_592_000, description="how long a rotated virtual key's old value goes on working")
+    ] = 0
     database_pool_size: Annotated[int, Meta(ge=1, le=200, description="Postgres connections per worker")] = 8
     redis_pool_size: Annotated[int, Meta(ge=1, le=1000, description="Redis connections per worker")] = 16
     redis_timeout_ms: Annotated[int, Meta(ge=10, le=5000, description="longest wait for one answer of Redis")] = 200

@@ -15,6 +15,7 @@ from service.domain.windows import from_us, to_us
 _TTL_SECONDS = 35 * 86_400
 # Bounds on how long one script holds the server, and one round trip the connection.
 _METERS_PER_MERGE = 500
+_METERS_PER_READ = 1000
 _TENANTS_PER_READ = 100
 _CALLS_PER_ROUND_TRIP = 40
 
@@ -25,6 +26,7 @@ _STATE = re.compile(r"([0-9]{1,10}):([0-9]{1,16}):([0-9]{1,19})")
 
 _MERGE = load_script("merge_meters")
 _READ = load_script("read_tenants")
+_READ_METERS = load_script("read_meters")
 _answer_decoder = msgspec.msgpack.Decoder(list[list[str] | bool])
 T = TypeVar("T")
 
@@ -37,10 +39,7 @@ class TenantCounters(msgspec.Struct, frozen=True):
 
     def state_of(self, meter_id: str) -> MeterState | None:
         """None for a meter that is cold: not in Redis, or not readable there."""
-        match = _STATE.fullmatch(self.states.get(meter_id, ""))
-        if match is None:
-            return None
-        return MeterState(int(match[1]), from_us(int(match[2])), int(match[3]))
+        return _parse_state(self.states.get(meter_id, ""))
 
 
 async def read_tenants(client: CounterClient, known_versions: Mapping[Tenant, str]) -> dict[Tenant, TenantCounters]:
@@ -64,6 +63,23 @@ async def read_tenants(client: CounterClient, known_versions: Mapping[Tenant, st
             if isinstance(fields, list):
                 changed[tenant] = _tenant_counters(fields)
     return changed
+
+
+async def read_meters(client: CounterClient, meter_ids: Mapping[Tenant, Sequence[str]]) -> dict[str, MeterState]:
+    """The state of each of these meters that is not cold. Raises CountersUnavailableError."""
+    chunks = [
+        (tenant, chunk)
+        for tenant, ids_of_tenant in meter_ids.items()
+        for chunk in _chunks(ids_of_tenant, _METERS_PER_READ)
+    ]
+    calls = [
+        ScriptCall(_READ_METERS, [_meters_key(tenant)], msgspec.msgpack.encode(list(chunk))) for tenant, chunk in chunks
+    ]
+    found: dict[str, MeterState] = {}
+    for (_, chunk), answer in zip(chunks, await _run_all(client, calls), strict=True):
+        states = map(_parse_state, msgspec.msgpack.decode(answer, type=list[str]))
+        found |= {meter_id: state for meter_id, state in zip(chunk, states, strict=True) if state is not None}
+    return found
 
 
 async def merge_windows(client: CounterClient, windows: Sequence[MeterWindow]) -> int:
@@ -92,6 +108,13 @@ async def _run_all(client: CounterClient, calls: Sequence[ScriptCall]) -> list[b
 def _meters_key(tenant: Tenant) -> str:
     # The braces make all keys of a tenant one slot of a Redis Cluster.
     return f"gov:{{{tenant.id}}}:meters:{tenant.layout}"
+
+
+def _parse_state(stored: str) -> MeterState | None:
+    match = _STATE.fullmatch(stored)
+    if match is None:
+        return None
+    return MeterState(int(match[1]), from_us(int(match[2])), int(match[3]))
 
 
 def _tenant_counters(fields: list[str]) -> TenantCounters:

@@ -51,6 +51,7 @@ class RateLimit(msgspec.Struct, kw_only=True):
     """A token limit, a request limit, or both, each per window."""
 
     id: str
+    metric: str | UnsetType = UNSET
     token_max_limit: int | UnsetType = UNSET
     token_reset_duration: str | UnsetType = UNSET
     token_current_usage: int
@@ -78,6 +79,14 @@ class ProviderKey(msgspec.Struct, kw_only=True):
     bedrock_key_config: Raw | UnsetType = UNSET
 
 
+class ModelBudget(msgspec.Struct, kw_only=True):
+    """The limits a virtual key has for one model of a provider."""
+
+    model_name: str
+    budgets: list[Budget]
+    rate_limit: RateLimit | UnsetType = UNSET
+
+
 class ProviderConfig(msgspec.Struct, kw_only=True):
     """What a virtual key may use of one provider. Without `weight` it is usable but never picked by weight."""
 
@@ -92,6 +101,7 @@ class ProviderConfig(msgspec.Struct, kw_only=True):
     budgets: list[Budget]
     rate_limit_id: str | UnsetType = UNSET
     rate_limit: RateLimit | UnsetType = UNSET
+    model_budgets: list[ModelBudget] | UnsetType = UNSET
 
 
 class McpConfig(msgspec.Struct, kw_only=True):
@@ -140,7 +150,10 @@ class VirtualKey(msgspec.Struct, kw_only=True):
 
 
 class Team(msgspec.Struct, kw_only=True):
-    """A group of virtual keys, in a customer or on its own. `profile`, `config` and `claims` are free JSON objects."""
+    """A group of virtual keys, in a customer or on its own. `profile`, `config` and `claims` are free JSON objects.
+
+    `virtual_keys` is left out of lists of teams and of answers to changes.
+    """
 
     id: str
     name: str
@@ -153,7 +166,7 @@ class Team(msgspec.Struct, kw_only=True):
     budget: Budget | UnsetType = UNSET
     budgets: list[Budget]
     rate_limit: RateLimit | UnsetType = UNSET
-    virtual_keys: list[VirtualKey]
+    virtual_keys: list[VirtualKey] | UnsetType = UNSET
     virtual_key_count: int
     profile: Raw
     config: Raw
@@ -164,7 +177,10 @@ class Team(msgspec.Struct, kw_only=True):
 
 
 class Customer(msgspec.Struct, kw_only=True):
-    """The root of a tree. `virtual_keys` are those of the customer itself; those of its teams are in `teams`."""
+    """The root of a tree. `virtual_keys` are those of the customer itself; those of its teams are in `teams`.
+
+    `teams` and `virtual_keys` are left out of answers to changes.
+    """
 
     id: str
     name: str
@@ -175,9 +191,32 @@ class Customer(msgspec.Struct, kw_only=True):
     budget: Budget | UnsetType = UNSET
     budgets: list[Budget]
     rate_limit: RateLimit | UnsetType = UNSET
-    teams: list[Team]
-    virtual_keys: list[VirtualKey]
+    teams: list[Team] | UnsetType = UNSET
+    virtual_keys: list[VirtualKey] | UnsetType = UNSET
     virtual_key_count: int
+    config_hash: str
+    created_at: datetime
+    updated_at: datetime
+
+
+class ModelConfig(msgspec.Struct, kw_only=True):
+    """Limits for one model (`*`: every one) of one provider (null: every one).
+
+    `scope` is `global` for the whole deployment, or `virtual_key` with `scope_id`. `rate_limit` holds both metrics with
+    one period each; `rate_limits` are any number of one metric each.
+    """
+
+    id: str
+    model_name: str
+    provider: str | None
+    scope: str
+    scope_id: str | UnsetType = UNSET
+    scope_name: str | UnsetType = UNSET
+    calendar_aligned: bool
+    budgets: list[Budget]
+    rate_limit_id: str | UnsetType = UNSET
+    rate_limit: RateLimit | UnsetType = UNSET
+    rate_limits: list[RateLimit]
     config_hash: str
     created_at: datetime
     updated_at: datetime

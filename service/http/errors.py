@@ -5,14 +5,27 @@ from collections.abc import Mapping
 import msgspec
 from aiohttp import web
 
+from service.domain.refusals import RefusalKind, RefusedError
+
+_STATUSES: dict[RefusalKind, int] = {
+    "invalid": 400,
+    "not_found": 404,
+    "conflict": 409,
+    "stale": 412,
+    "too_large": 413,
+}
+
 
 class ApiError(Exception):
-    """A refusal the client should read: raise it anywhere below a handler."""
+    """A refusal the client should read: raise it anywhere below a handler. `path` is where in the body the fault is."""
 
-    def __init__(self, status: int, message: str, *, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, status: int, message: str, *, path: str | None = None, headers: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
+        self.path = path
         self.headers = dict(headers or {})
 
 
@@ -29,13 +42,13 @@ def unavailable(message: str) -> ApiError:
     return ApiError(503, message, headers={"Retry-After": "1"})
 
 
+def refused(error: RefusedError) -> ApiError:
+    return ApiError(_STATUSES[error.kind], error.message, path=error.path)
+
+
 def error_response(error: ApiError) -> web.Response:
-    body = {
-        "is_bifrost_error": False,
-        "status_code": error.status,
-        "error": {"message": error.message},
-        "extra_fields": {},
-    }
+    shown = {"message": error.message} if error.path is None else {"message": error.message, "path": error.path}
+    body = {"is_bifrost_error": False, "status_code": error.status, "error": shown, "extra_fields": {}}
     return json_response(msgspec.json.encode(body), status=error.status, headers=error.headers)
 
 

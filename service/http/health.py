@@ -4,6 +4,7 @@ import msgspec
 from aiohttp import web
 
 from service.governance.probes import OK, Probes
+from service.http.contract import Contract, Route
 from service.http.errors import json_response, unavailable
 
 
@@ -35,3 +36,10 @@ async def ready(request: web.Request) -> web.Response:
     if components["postgres"] != OK:
         raise unavailable(f"not ready: postgres: {components['postgres']}")
     return json_response(msgspec.json.encode({"status": "ready", "components": components}))
+
+
+_ANSWER = {"status": str, "components": dict[str, str]}
+ROUTES = (
+    Route("GET", "/health", "open", health, Contract(says="Does the process serve?", answer=_ANSWER)),
+    Route("GET", "/ready", "open", ready, Contract(says="Should traffic come?", answer=_ANSWER)),
+)

@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable
 import structlog
 from aiohttp import HttpVersion10, HttpVersion11, hdrs, web
 
-from service.http.errors import ApiError, error_response, unavailable
+from service.domain.refusals import RefusedError
+from service.http.errors import ApiError, error_response, refused, unavailable
 from service.store.postgres import StoreUnavailableError
 
 log = structlog.get_logger()
@@ -34,6 +35,8 @@ async def answer_failures(request: web.Request, handler: Handler) -> web.StreamR
         response = await handler(request)
     except ApiError as error:
         response = error_response(error)
+    except RefusedError as error:
+        response = error_response(refused(error))
     except StoreUnavailableError as error:
         response = error_response(unavailable(str(error)))
     except web.HTTPException as error:

@@ -33,6 +33,14 @@ def query_number(request: web.Request, name: str) -> int | None:
     return int(text)
 
 
+def query_flag(request: web.Request, name: str) -> bool:
+    """False when it is absent or empty."""
+    text = _given(request, name)
+    if text not in ("", "true", "false", "1", "0"):
+        raise bad_request(f"query parameter '{name}' must be true or false")
+    return text in ("true", "1")
+
+
 def _given(request: web.Request, name: str) -> str:
     values = request.query.getall(name, [])
     if len(values) > 1:

@@ -3,6 +3,7 @@
 # asyncpg's classes are generic for the type checker only.
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeAlias
@@ -13,6 +14,7 @@ from asyncpg.pool import PoolConnectionProxy
 from msgspec import Raw
 
 from service.settings import Settings
+from service.store.refusals import translated_refusals
 
 log = structlog.get_logger()
 
@@ -40,6 +42,8 @@ class Store:
 
     def __init__(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
         self._pool = pool
+        # Changes of one tree wait for each other: not with all the connections reads need.
+        self._changing = asyncio.Semaphore(max(1, pool.get_max_size() // 2))
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
@@ -56,6 +60,24 @@ class Store:
             connection.transaction(isolation="repeatable_read", readonly=True),
         ):
             yield connection
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """A connection for a change, committed at the end.
+
+        Raises RefusedError for what a constraint refuses, ConcurrentChangeError when another change was in the way, and
+        StoreUnavailableError.
+        """
+        with translated_failures():
+            async with asyncio.timeout(_ACQUIRE_TIMEOUT_SECONDS):
+                await self._changing.acquire()
+        try:
+            async with self.connection() as connection:
+                with translated_refusals():
+                    async with connection.transaction():
+                        yield connection
+        finally:
+            self._changing.release()
 
     async def close(self) -> None:
         """Close idle connections; those in use are given no more time than a drain leaves."""

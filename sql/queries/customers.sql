@@ -24,3 +24,29 @@ SELECT count(*) AS total_count,
        coalesce(array_agg(t.layout), '{}') AS layouts
   FROM customers AS c JOIN tenants AS t ON t.id = c.tenant_id
  WHERE c.id = :customer_id::text;
+
+-- name: lock_customer(customer_id)^
+-- What a change of it starts from, locked until the change is done.
+-- Uses customers_pkey.
+SELECT id, name, calendar_aligned, time_zone, max_parallel_requests
+  FROM customers WHERE id = :customer_id::text FOR NO KEY UPDATE;
+
+-- name: insert_customer(customer_id, name, calendar_aligned, time_zone, max_parallel_requests, created_at)!
+-- Its tenant is made with it (trigger).
+-- Uses customers_pkey and customers_name_key.
+INSERT INTO customers (id, name, calendar_aligned, time_zone, max_parallel_requests, created_at, updated_at)
+VALUES (:customer_id::text, :name::text, :calendar_aligned::boolean, :time_zone::text, :max_parallel_requests::integer,
+        :created_at::timestamptz, :created_at);
+
+-- name: update_customer(customer_id, name, calendar_aligned, time_zone, max_parallel_requests)!
+-- A changed calendar starts new epochs of its limits (trigger).
+-- Uses customers_pkey.
+UPDATE customers
+   SET name = :name::text, calendar_aligned = :calendar_aligned::boolean, time_zone = :time_zone::text,
+       max_parallel_requests = :max_parallel_requests::integer
+ WHERE id = :customer_id::text;
+
+-- name: delete_customer(customer_id)!
+-- Its teams and virtual keys stay, without a customer (foreign keys); its limits go.
+-- Uses customers_pkey.
+DELETE FROM customers WHERE id = :customer_id::text;

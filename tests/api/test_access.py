@@ -1,5 +1,6 @@
 """Every route × every kind of bearer: who gets in is what the table of routes declares."""
 
+import re
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
@@ -10,7 +11,8 @@ from service.app import build_app
 from service.domain.access import RouteScope, Scope
 from service.domain.sealing import Sealer, new_virtual_key_value
 from service.governance.access import create_token, revoke_token
-from service.http.routes import ROUTES, Route
+from service.http.contract import Route
+from service.http.routes import ROUTES
 from service.settings import Settings
 from service.store.postgres import Connection
 from tests.conftest import Clock, TestApi
@@ -28,6 +30,11 @@ EXPECTED: dict[RouteScope, dict[str, int | None]] = {
         **dict.fromkeys(("nobody", "wrong", "expired", "revoked", "virtual key"), 401),
         "gateway": 403,
         **dict.fromkeys(("read", "admin", "bootstrap")),
+    },
+    "admin": {
+        **dict.fromkeys(("nobody", "wrong", "expired", "revoked", "virtual key"), 401),
+        **dict.fromkeys(("read", "gateway"), 403),
+        **dict.fromkeys(("admin", "bootstrap")),
     },
 }
 
@@ -71,7 +78,7 @@ def _headers(token: str | None) -> dict[str, str]:
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
 async def test_a_route_lets_in_whom_it_declares(guarded: TestApi, bearers: dict[str, str | None], route: Route) -> None:
-    path = route.path.replace("{customer_id:[^/]+}", "no-such-customer")
+    path = re.sub(r"\{\w+\}", "no-such-entity", route.path)
     for bearer, token in bearers.items():
         response = await guarded.request(route.method, path, headers=_headers(token))
         refused = response.status if response.status in (401, 403) else None

@@ -1,20 +1,23 @@
-"""From rows to the wire's entities: one customer with its teams and virtual keys."""
+"""From rows to the wire's entities, each as a template with holes for its live numbers."""
 
 from collections import defaultdict
 from datetime import datetime
+from typing import Any
 
+import msgspec
 from msgspec import UNSET, UnsetType
 
 from service.domain.entities import (
     Customer,
-    McpConfig,
+    ModelBudget,
+    ModelConfig,
     ProviderConfig,
-    ProviderKey,
     Reference,
     Team,
     VirtualKey,
 )
 from service.domain.sealing import VIRTUAL_KEY_PREFIX, NotOpenedError, Sealer, sealed_virtual_key
+from service.governance.tree.grants import mcp_config, provider_key
 from service.governance.tree.limits import LimitBuilder, set_or_left_out, stamps
 from service.governance.tree.template import Template, make_template
 from service.store.trees import Row, TreeRows
@@ -23,66 +26,97 @@ _MASKED_VALUE = f"{VIRTUAL_KEY_PREFIX}********"
 
 
 class TreeBuilder:
-    """Builds templates of the tenants in `rows`, as they read at `now`; without a sealer, values are masked."""
+    """Builds templates of what is in `rows`, as it reads at `now`; without a sealer, values are masked."""
 
     def __init__(self, rows: TreeRows, sealer: Sealer | None, now: datetime) -> None:
         self._rows = rows
         self._sealer = sealer
         self._now = now
 
-    def customer(self, tenant_id: str) -> Template:
-        """The template of one customer's tree."""
+    def customer_tree(self, tenant_id: str) -> Template:
+        """A customer with its teams and virtual keys; its whole tenant is loaded."""
+        row = self._rows.customers[tenant_id][0]
         limits = LimitBuilder(self._rows, self._now)
-        customer = self._customer(self._rows.customers[tenant_id][0], limits)
-        return make_template(customer, limits.meters, valid_until=limits.valid_until)
-
-    def _customer(self, row: Row, limits: LimitBuilder) -> Customer:
-        me = Reference(id=row["id"], name=row["name"])
         keys_by_team: defaultdict[str | None, list[Row]] = defaultdict(list)
-        for key_row in self._rows.virtual_keys.get(row["tenant_id"], []):
+        for key_row in self._rows.virtual_keys.get(tenant_id, []):
             keys_by_team[key_row["team_id"]].append(key_row)
-        own_keys = [self._virtual_key(key, limits, customer=me) for key in keys_by_team[None]]
+        customer = self._customer(
+            row,
+            limits,
+            teams=[self._team(team, limits, keys_by_team[team["id"]]) for team in self._rows.teams.get(tenant_id, [])],
+            virtual_keys=[self._virtual_key(key, limits) for key in keys_by_team[None]],
+            virtual_key_count=len(keys_by_team[None]),
+        )
+        return _template(customer, limits)
+
+    def customer(self, row: Row, *, virtual_key_count: int) -> Template:
+        """A customer by itself, without what is below it."""
+        limits = LimitBuilder(self._rows, self._now)
+        below = {"teams": UNSET, "virtual_keys": UNSET, "virtual_key_count": virtual_key_count}
+        return _template(self._customer(row, limits, **below), limits)
+
+    def team(self, row: Row, *, virtual_key_count: int | None = None) -> Template:
+        """A team with its virtual keys when they are loaded; by itself when their number is given instead."""
+        limits = LimitBuilder(self._rows, self._now)
+        keys = [key for key in self._rows.virtual_keys.get(row["tenant_id"], []) if key["team_id"] == row["id"]]
+        team = self._team(row, limits, keys if virtual_key_count is None else None)
+        if virtual_key_count is not None:
+            team.virtual_key_count = virtual_key_count
+        return _template(team, limits)
+
+    def virtual_key(self, row: Row) -> Template:
+        limits = LimitBuilder(self._rows, self._now)
+        return _template(self._virtual_key(row, limits), limits)
+
+    def model_config(self, row: Row) -> Template:
+        limits = LimitBuilder(self._rows, self._now)
+        rate_limit = limits.rate_limit("model_config_id", row["id"], row)
+        model_config = ModelConfig(
+            id=row["id"],
+            model_name=row["model_name"],
+            provider=row["provider"],
+            scope="global" if row["virtual_key_id"] is None else "virtual_key",
+            scope_id=set_or_left_out(row["virtual_key_id"]),
+            scope_name=set_or_left_out(row["virtual_key_name"]),
+            calendar_aligned=row["calendar_aligned"],
+            budgets=limits.budgets("model_config_id", row["id"], row),
+            rate_limit_id=UNSET if rate_limit is UNSET else rate_limit.id,
+            rate_limit=rate_limit,
+            rate_limits=limits.rate_limits("model_config_id", row["id"], row),
+            **stamps(row),
+        )
+        return _template(model_config, limits)
+
+    def _customer(self, row: Row, limits: LimitBuilder, **below: Any) -> Customer:
         return Customer(
             id=row["id"],
             name=row["name"],
             **limits.of("customer_id", row),
             calendar_aligned=row["calendar_aligned"],
             max_parallel_requests=set_or_left_out(row["max_parallel_requests"]),
-            teams=[
-                self._team(team, keys_by_team[team["id"]], limits, customer=me)
-                for team in self._rows.teams.get(row["tenant_id"], [])
-            ],
-            virtual_keys=own_keys,
-            virtual_key_count=len(own_keys),
+            **below,
             **stamps(row),
         )
 
-    def _team(self, row: Row, key_rows: list[Row], limits: LimitBuilder, *, customer: Reference) -> Team:
-        me = Reference(id=row["id"], name=row["name"])
+    def _team(self, row: Row, limits: LimitBuilder, key_rows: list[Row] | None) -> Team:
+        keys = None if key_rows is None else [self._virtual_key(key, limits) for key in key_rows]
         return Team(
             id=row["id"],
             name=row["name"],
-            customer_id=row["customer_id"],
+            customer_id=set_or_left_out(row["customer_id"]),
             **limits.of("team_id", row),
             calendar_aligned=row["calendar_aligned"],
             max_parallel_requests=set_or_left_out(row["max_parallel_requests"]),
-            customer=customer,
-            virtual_keys=[self._virtual_key(key, limits, team=me) for key in key_rows],
-            virtual_key_count=len(key_rows),
+            customer=_reference(row["customer_id"], row["customer_name"]),
+            virtual_keys=UNSET if keys is None else keys,
+            virtual_key_count=len(keys or ()),
             profile=row["profile"],
             config=row["config"],
             claims=row["claims"],
             **stamps(row),
         )
 
-    def _virtual_key(
-        self,
-        row: Row,
-        limits: LimitBuilder,
-        *,
-        team: Reference | UnsetType = UNSET,
-        customer: Reference | UnsetType = UNSET,
-    ) -> VirtualKey:
+    def _virtual_key(self, row: Row, limits: LimitBuilder) -> VirtualKey:
         provider_configs = [
             self._provider_config(config, row, limits) for config in self._rows.provider_configs.get(row["id"], [])
         ]
@@ -101,10 +135,10 @@ class TreeBuilder:
             allow_all_providers=row["allow_all_providers"],
             max_parallel_requests=set_or_left_out(row["max_parallel_requests"]),
             keys=list(pinned.values()),
-            team=team,
-            customer=customer,
+            team=_reference(row["team_id"], row["team_name"]),
+            customer=_reference(row["customer_id"], row["customer_name"]),
             provider_configs=provider_configs,
-            mcp_configs=[_mcp_config(config) for config in self._rows.mcp_configs.get(row["id"], [])],
+            mcp_configs=[mcp_config(config) for config in self._rows.mcp_configs.get(row["id"], [])],
             metadata=row["metadata"],
             disable_content_logging=set_or_left_out(row["disable_content_logging"]),
             delete_after_expire=set_or_left_out(row["delete_after_expire"]),
@@ -133,32 +167,29 @@ class TreeBuilder:
             allowed_models=row["allowed_models"],
             blacklisted_models=row["blacklisted_models"],
             allow_all_keys=row["allow_all_keys"],
-            keys=[_provider_key(key) for key in self._rows.pinned_provider_keys.get(row["id"], [])],
+            keys=[provider_key(key) for key in self._rows.pinned_provider_keys.get(row["id"], [])],
             budgets=limits.budgets("provider_config_id", row["id"], owner),
             rate_limit_id=UNSET if rate_limit is UNSET else rate_limit.id,
             rate_limit=rate_limit,
+            model_budgets=self._model_budgets(row, limits),
         )
 
-
-def _provider_key(row: Row) -> ProviderKey:
-    return ProviderKey(
-        id=row["id"],
-        name=row["name"],
-        provider=row["provider"],
-        value=row["value"],
-        weight=row["weight"],
-        models=row["models"],
-        azure_key_config=set_or_left_out(row["azure_key_config"]),
-        vertex_key_config=set_or_left_out(row["vertex_key_config"]),
-        bedrock_key_config=set_or_left_out(row["bedrock_key_config"]),
-    )
+    def _model_budgets(self, config: Row, limits: LimitBuilder) -> list[ModelBudget] | UnsetType:
+        rows = self._rows.model_configs.get(config["virtual_key_id"], [])
+        return [
+            ModelBudget(
+                model_name=row["model_name"],
+                budgets=limits.budgets("model_config_id", row["id"], row),
+                rate_limit=limits.rate_limit("model_config_id", row["id"], row),
+            )
+            for row in rows
+            if row["provider"] == config["provider"] and row["model_name"] != "*"
+        ] or UNSET
 
 
-def _mcp_config(row: Row) -> McpConfig:
-    return McpConfig(
-        id=row["id"],
-        virtual_key_id=row["virtual_key_id"],
-        mcp_client_id=row["mcp_client_id"],
-        mcp_client_name=row["mcp_client_name"],
-        tools_to_execute=row["tools_to_execute"],
-    )
+def _reference(entity_id: str | None, name: str | None) -> Reference | UnsetType:
+    return UNSET if entity_id is None or name is None else Reference(id=entity_id, name=name)
+
+
+def _template(entity: msgspec.Struct, limits: LimitBuilder) -> Template:
+    return make_template(entity, limits.meters, valid_until=limits.valid_until)

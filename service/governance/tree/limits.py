@@ -45,14 +45,21 @@ class LimitBuilder:
         return [self._budget(row, aligned_by) for row in rows]
 
     def rate_limit(self, owner_column: str, owner_id: str | int, aligned_by: Row) -> RateLimit | UnsetType:
-        rows = self._rows.rate_limits.get((owner_column, owner_id))
-        if not rows:
-            return UNSET
-        row = rows[0]
+        rows = self._rows.rate_limits.get((owner_column, owner_id), [])
+        both = [row for row in rows if row["metric"] is None]
+        return self._rate_limit(both[0], aligned_by) if both else UNSET
+
+    def rate_limits(self, owner_column: str, owner_id: str | int, aligned_by: Row) -> list[RateLimit]:
+        """Those of one metric each."""
+        rows = self._rows.rate_limits.get((owner_column, owner_id), [])
+        return [self._rate_limit(row, aligned_by) for row in rows if row["metric"] is not None]
+
+    def _rate_limit(self, row: Row, aligned_by: Row) -> RateLimit:
         token_usage, token_start = self._rate_meter("token", row, aligned_by)
         request_usage, request_start = self._rate_meter("request", row, aligned_by)
         return RateLimit(
             id=row["id"],
+            metric=set_or_left_out(row["metric"]),
             token_max_limit=set_or_left_out(row["token_max_limit"]),
             token_reset_duration=set_or_left_out(row["token_reset_duration"]),
             token_current_usage=token_usage,
@@ -80,6 +87,7 @@ class LimitBuilder:
             team_id=set_or_left_out(row["team_id"]),
             virtual_key_id=set_or_left_out(row["virtual_key_id"]),
             provider_config_id=set_or_left_out(row["provider_config_id"]),
+            model_config_id=set_or_left_out(row["model_config_id"]),
             reset_config=UNSET if quarter_start_month is None else ResetConfig(quarter_start_month),
             **stamps(row),
         )

@@ -9,30 +9,27 @@ import asyncio
 from collections import ChainMap
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import msgspec
 
 from service.counters.client import CounterClient, CountersUnavailableError
-from service.counters.meters import UNKNOWN_VERSION, TenantCounters, merge_windows, read_tenants
-from service.domain.meters import Meter, MeterState, MeterWindow, Tenant
+from service.counters.meters import UNKNOWN_VERSION, TenantCounters, read_tenants
+from service.domain.meters import MeterState, Tenant
 from service.domain.sealing import Sealer
 from service.governance.sharing import SharedRuns
 from service.governance.tree.build import TreeBuilder
 from service.governance.tree.cache import CachedTenant, TreeCache
 from service.governance.tree.template import EpochBehindError, fill
+from service.governance.tree.usage import Usage, UsageSource, is_warm
 from service.store.customers import CustomerPage, PageQuery, find_customer, find_customer_page
-from service.store.ledger import load_meter_states
 from service.store.postgres import Connection, Store
-from service.store.trees import load_tree_rows
-
-UsageSource = Literal["live", "ledger"]
+from service.store.trees import TreeScope, load_tree_rows
 
 # A meter reset between our two round trips is read again with its new epoch. Counters that stay ahead of the
 # configuration (a database restored from a backup) are left aside for the ledger.
 _MAX_ATTEMPTS = 3
 _TENANTS_PER_LOAD = 25
-_METERS_PER_LOAD = 5000
 T = TypeVar("T")
 
 
@@ -64,6 +61,7 @@ class TreeReader:
         self._sealer = sealer
         self._cache = cache
         self._clock = clock
+        self._usage = Usage(store, counters)
         self._runs: SharedRuns[PageQuery | str, Tree] = SharedRuns()
 
     async def page(self, query: PageQuery) -> Tree:
@@ -103,10 +101,11 @@ class TreeReader:
             page = await find(snapshot)
             tenants, stale = self._split(page)
             for chunk in _chunks(stale, _TENANTS_PER_LOAD):
-                rows = await load_tree_rows(snapshot, [tenant.id for tenant in chunk])
+                scope = TreeScope(tenant_ids=[tenant.id for tenant in chunk])
+                rows = await load_tree_rows(snapshot, scope)
                 builder = TreeBuilder(rows, self._sealer, self._clock())
                 for tenant in chunk:
-                    cached = CachedTenant(page.revisions[tenant], builder.customer(tenant.id))
+                    cached = CachedTenant(page.revisions[tenant], builder.customer_tree(tenant.id))
                     self._cache.put(tenant.id, cached)
                     tenants[tenant] = cached
                     await asyncio.sleep(0)  # others' turn: a large page is many tenants' encoding
@@ -131,7 +130,15 @@ class TreeReader:
         fragments = {tenant: cached.fragment for tenant, cached in tenants.items()}
         changed = await read_tenants(self._counters, known)
         warm = {tenant: _warm_states(tenants[tenant], counters) for tenant, counters in changed.items()}
-        cold = await self._load_cold(tenants, warm, now=now)
+        cold = await self._usage.load_cold(
+            [
+                (tenant, meter)
+                for tenant, states in warm.items()
+                for meter in tenants[tenant].template.meters
+                if meter.id not in states
+            ],
+            now=now,
+        )
         for tenant, states in warm.items():
             cached = tenants[tenant]
             fragment = fill(cached.template, ChainMap(states, cold), now=now)
@@ -142,39 +149,16 @@ class TreeReader:
             await asyncio.sleep(0)
         return {tenant: fragment.body for tenant, fragment in fragments.items() if fragment is not None}
 
-    async def _load_cold(
-        self, tenants: dict[Tenant, CachedTenant], warm: dict[Tenant, dict[str, MeterState]], *, now: datetime
-    ) -> dict[str, MeterState]:
-        """Load the meters Redis does not have from the ledger, and merge them there."""
-        cold = [
-            (tenant, meter)
-            for tenant, states in warm.items()
-            for meter in tenants[tenant].template.meters
-            if meter.id not in states
-        ]
-        loaded: dict[str, MeterState] = {}
-        for chunk in _chunks(cold, _METERS_PER_LOAD):
-            states = await self._load_states([meter for _, meter in chunk], now=now)
-            await merge_windows(self._counters, [_window(tenant, meter, states) for tenant, meter in chunk])
-            loaded |= states
-        return loaded
-
     async def _from_ledger(self, tenants: dict[Tenant, CachedTenant]) -> dict[Tenant, bytes]:
         """Nothing of this is kept: the next read asks Redis first again."""
         now = self._clock()
         meters = [meter for cached in tenants.values() for meter in cached.template.meters]
-        states: dict[str, MeterState] = {}
-        for chunk in _chunks(meters, _METERS_PER_LOAD):
-            states |= await self._load_states(chunk, now=now)
+        states = await self._usage.in_ledger(meters, now=now)
         bodies: dict[Tenant, bytes] = {}
         for tenant, cached in tenants.items():
             bodies[tenant] = fill(cached.template, states, now=now).body
             await asyncio.sleep(0)
         return bodies
-
-    async def _load_states(self, meters: Sequence[Meter], *, now: datetime) -> dict[str, MeterState]:
-        async with self._store.connection() as connection:
-            return await load_meter_states(connection, meters, now=now)
 
 
 def _tree(page: CustomerPage, bodies: dict[Tenant, bytes], source: UsageSource) -> Tree:
@@ -184,12 +168,7 @@ def _tree(page: CustomerPage, bodies: dict[Tenant, bytes], source: UsageSource) 
 def _warm_states(cached: CachedTenant, counters: TenantCounters) -> dict[str, MeterState]:
     """The meters Redis has at their epoch or a newer one; of an older epoch it has nothing to say."""
     states = ((meter, counters.state_of(meter.id)) for meter in cached.template.meters)
-    return {meter.id: state for meter, state in states if state is not None and state.epoch >= meter.epoch}
-
-
-def _window(tenant: Tenant, meter: Meter, states: dict[str, MeterState]) -> MeterWindow:
-    state = states[meter.id]
-    return MeterWindow(meter.id, tenant, state.epoch, state.window_start, state.used)
+    return {meter.id: state for meter, state in states if state is not None and is_warm(meter, state)}
 
 
 def _chunks(items: Sequence[T], size: int) -> Iterable[Sequence[T]]:

@@ -1,0 +1,26 @@
+"""The fields inputs are made of: texts, counts and money, each with its bounds."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+# No control characters, and none of the marks that make text run backwards: a name is what it looks like.
+PLAIN_TEXT = r"^[^\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]*\Z"
+# Free text may hold line breaks and tabs.
+FREE_TEXT = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*\Z"
+
+Name = Annotated[str, Meta(min_length=1, max_length=255, pattern=PLAIN_TEXT)]
+Id = Annotated[str, Meta(min_length=1, max_length=255, pattern=PLAIN_TEXT)]
+OwnerId = Annotated[str, Meta(max_length=255, pattern=PLAIN_TEXT, description="empty: none")]
+Description = Annotated[str, Meta(max_length=4096, pattern=FREE_TEXT)]
+Duration = Annotated[
+    str,
+    Meta(
+        max_length=50, pattern=PLAIN_TEXT, description="such as 30s, 1h30m, 1d, 1w, 1M (month), 1Q or 1Y; 1s at least"
+    ),
+]
+TimeZone = Annotated[str, Meta(max_length=64, pattern=PLAIN_TEXT, description="an IANA name such as Europe/Berlin")]
+LimitUsd = Annotated[float, Meta(gt=0, le=9e9, description="US dollars")]
+Count = Annotated[int, Meta(gt=0, le=2**53 - 1)]
+Parallel = Annotated[int, Meta(gt=0, le=2**31 - 1, description="calls under way at the same time")]
+Weight = Annotated[float, Meta(ge=0, le=1e9)]
