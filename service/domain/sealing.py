@@ -84,6 +84,16 @@ def sealed_virtual_key(virtual_key_id: str) -> str:
     return f"virtual_keys.value:{virtual_key_id}"
 
 
+def sealed_provider_key(provider_key_id: str) -> str:
+    """What a provider key's sealed secrets belong to."""
+    return f"provider_keys.secrets:{provider_key_id}"
+
+
+def sealed_mcp_client(mcp_client_id: int) -> str:
+    """What an MCP client's sealed connection belongs to."""
+    return f"mcp_clients.connection:{mcp_client_id}"
+
+
 def _keyed_hash(key: bytes, value: str) -> bytes:
     # Header text may hold bytes that are not UTF-8, as lone surrogates.
     return hmac.digest(key, value.encode("utf-8", "surrogatepass"), "sha256")
