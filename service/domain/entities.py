@@ -5,9 +5,12 @@ only here. `usage` fields hold the current window's usage; `*_last_reset` is the
 """
 
 from datetime import datetime
+from typing import Annotated
 
 import msgspec
-from msgspec import UNSET, Raw, UnsetType
+from msgspec import UNSET, Meta, Raw, UnsetType
+
+Instant = Annotated[datetime, Meta(tz=True)]
 
 
 class Reference(msgspec.Struct, frozen=True):
@@ -29,13 +32,13 @@ class Budget(msgspec.Struct, kw_only=True):
     id: str
     max_limit: float
     reset_duration: str
-    last_reset: datetime
+    last_reset: Instant
     current_usage: float
     override_amount: float | UnsetType = UNSET
     override_mode: str | UnsetType = UNSET
     override_cycles_remaining: int | UnsetType = UNSET
     override_cycles_total: int | UnsetType = UNSET
-    override_anchor_reset: datetime | UnsetType = UNSET
+    override_anchor_reset: Instant | UnsetType = UNSET
     customer_id: str | UnsetType = UNSET
     team_id: str | UnsetType = UNSET
     virtual_key_id: str | UnsetType = UNSET
@@ -43,8 +46,8 @@ class Budget(msgspec.Struct, kw_only=True):
     model_config_id: str | UnsetType = UNSET
     reset_config: ResetConfig | UnsetType = UNSET
     config_hash: str
-    created_at: datetime
-    updated_at: datetime
+    created_at: Instant
+    updated_at: Instant
 
 
 class RateLimit(msgspec.Struct, kw_only=True):
@@ -55,14 +58,14 @@ class RateLimit(msgspec.Struct, kw_only=True):
     token_max_limit: int | UnsetType = UNSET
     token_reset_duration: str | UnsetType = UNSET
     token_current_usage: int
-    token_last_reset: datetime
+    token_last_reset: Instant
     request_max_limit: int | UnsetType = UNSET
     request_reset_duration: str | UnsetType = UNSET
     request_current_usage: int
-    request_last_reset: datetime
+    request_last_reset: Instant
     config_hash: str
-    created_at: datetime
-    updated_at: datetime
+    created_at: Instant
+    updated_at: Instant
 
 
 class ProviderKey(msgspec.Struct, kw_only=True):
@@ -85,6 +88,7 @@ class ModelBudget(msgspec.Struct, kw_only=True):
     model_name: str
     budgets: list[Budget]
     rate_limit: RateLimit | UnsetType = UNSET
+    rate_limits: list[RateLimit] | UnsetType = UNSET
 
 
 class ProviderConfig(msgspec.Struct, kw_only=True):
@@ -122,12 +126,13 @@ class VirtualKey(msgspec.Struct, kw_only=True):
     description: str
     value: str
     is_active: bool
-    expires_at: datetime | UnsetType = UNSET
+    expires_at: Instant | UnsetType = UNSET
     team_id: str | UnsetType = UNSET
     customer_id: str | UnsetType = UNSET
     budget_id: str | UnsetType = UNSET
     rate_limit_id: str | UnsetType = UNSET
     calendar_aligned: bool
+    time_zone: str
     allow_all_providers: bool
     max_parallel_requests: int | UnsetType = UNSET
     keys: list[ProviderKey]
@@ -142,11 +147,11 @@ class VirtualKey(msgspec.Struct, kw_only=True):
     disable_content_logging: bool | UnsetType = UNSET
     delete_after_expire: bool | UnsetType = UNSET
     created_by_user_id: str | UnsetType = UNSET
-    rotated_at: datetime | UnsetType = UNSET
-    previous_value_expires_at: datetime | UnsetType = UNSET
+    rotated_at: Instant | UnsetType = UNSET
+    previous_value_expires_at: Instant | UnsetType = UNSET
     config_hash: str
-    created_at: datetime
-    updated_at: datetime
+    created_at: Instant
+    updated_at: Instant
 
 
 class Team(msgspec.Struct, kw_only=True):
@@ -161,6 +166,7 @@ class Team(msgspec.Struct, kw_only=True):
     budget_id: str | UnsetType = UNSET
     rate_limit_id: str | UnsetType = UNSET
     calendar_aligned: bool
+    time_zone: str
     max_parallel_requests: int | UnsetType = UNSET
     customer: Reference | UnsetType = UNSET
     budget: Budget | UnsetType = UNSET
@@ -172,8 +178,8 @@ class Team(msgspec.Struct, kw_only=True):
     config: Raw
     claims: Raw
     config_hash: str
-    created_at: datetime
-    updated_at: datetime
+    created_at: Instant
+    updated_at: Instant
 
 
 class Customer(msgspec.Struct, kw_only=True):
@@ -187,6 +193,7 @@ class Customer(msgspec.Struct, kw_only=True):
     budget_id: str | UnsetType = UNSET
     rate_limit_id: str | UnsetType = UNSET
     calendar_aligned: bool
+    time_zone: str
     max_parallel_requests: int | UnsetType = UNSET
     budget: Budget | UnsetType = UNSET
     budgets: list[Budget]
@@ -195,8 +202,8 @@ class Customer(msgspec.Struct, kw_only=True):
     virtual_keys: list[VirtualKey] | UnsetType = UNSET
     virtual_key_count: int
     config_hash: str
-    created_at: datetime
-    updated_at: datetime
+    created_at: Instant
+    updated_at: Instant
 
 
 class ModelConfig(msgspec.Struct, kw_only=True):
@@ -213,10 +220,11 @@ class ModelConfig(msgspec.Struct, kw_only=True):
     scope_id: str | UnsetType = UNSET
     scope_name: str | UnsetType = UNSET
     calendar_aligned: bool
+    time_zone: str
     budgets: list[Budget]
     rate_limit_id: str | UnsetType = UNSET
     rate_limit: RateLimit | UnsetType = UNSET
     rate_limits: list[RateLimit]
     config_hash: str
-    created_at: datetime
-    updated_at: datetime
+    created_at: Instant
+    updated_at: Instant

@@ -79,19 +79,19 @@ async def test_what_is_not_set_is_left_out_and_arrays_are_empty(api: TestApi, ma
     customer = await read_only_customer(api)
     stamps = {"config_hash", "created_at", "updated_at"}
     assert set(customer) == stamps | {
-        *("id", "name", "calendar_aligned", "budgets", "teams", "virtual_keys", "virtual_key_count"),
+        *("id", "name", "calendar_aligned", "time_zone", "budgets", "teams", "virtual_keys", "virtual_key_count"),
     }
     assert customer["budgets"] == []
     team = customer["teams"][0]
     assert set(team) == stamps | {
         *("id", "name", "customer_id", "customer", "calendar_aligned", "budgets", "virtual_keys", "virtual_key_count"),
-        *("profile", "config", "claims"),
+        *("time_zone", "profile", "config", "claims"),
     }
     assert (team["virtual_keys"], team["budgets"], team["profile"], team["claims"]) == ([], [], {}, {})
     virtual_key = customer["virtual_keys"][0]
     assert set(virtual_key) == stamps | {
         *("id", "name", "description", "value", "is_active", "customer_id", "customer", "calendar_aligned"),
-        *("allow_all_providers", "keys", "budgets", "provider_configs", "mcp_configs", "metadata"),
+        *("time_zone", "allow_all_providers", "keys", "budgets", "provider_configs", "mcp_configs", "metadata"),
     }
     assert (virtual_key["keys"], virtual_key["mcp_configs"], virtual_key["description"]) == ([], [], "")
     config = virtual_key["provider_configs"][0]

@@ -32,7 +32,9 @@ async def begin_edit(change: Change, kind: EntityKind, entity_id: str) -> Shown:
     return before
 
 
-async def finish_edit(change: Change, kind: EntityKind, before: Shown, *, reset_budget_usage: bool = False) -> bytes:
+async def finish_edit(
+    change: Change, kind: EntityKind, before: Shown, *, action: str = "update", reset_budget_usage: bool = False
+) -> bytes:
     """Carry usage into what was changed, tell the audit log, and answer the entity's JSON."""
     reset = _budget_ids(before.template) if reset_budget_usage else []
     states = await load_meter_states(change.connection, before.template.meters, now=change.now)
@@ -43,7 +45,7 @@ async def finish_edit(change: Change, kind: EntityKind, before: Shown, *, reset_
     if reset:
         old |= {"reset_budget_usage": False}
         new |= {"reset_budget_usage": True}
-    await change.audit("update", (kind.type, after.id), before=old, after=new, tenant_id=after.tenant_id)
+    await change.audit(action, (kind.type, after.id), before=old, after=new, tenant_id=after.tenant_id)
     return await _filled(change, after.template)
 
 

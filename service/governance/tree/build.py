@@ -79,6 +79,7 @@ class TreeBuilder:
             scope_id=set_or_left_out(row["virtual_key_id"]),
             scope_name=set_or_left_out(row["virtual_key_name"]),
             calendar_aligned=row["calendar_aligned"],
+            time_zone=row["time_zone"],
             budgets=limits.budgets("model_config_id", row["id"], row),
             rate_limit_id=UNSET if rate_limit is UNSET else rate_limit.id,
             rate_limit=rate_limit,
@@ -93,6 +94,7 @@ class TreeBuilder:
             name=row["name"],
             **limits.of("customer_id", row),
             calendar_aligned=row["calendar_aligned"],
+            time_zone=row["time_zone"],
             max_parallel_requests=set_or_left_out(row["max_parallel_requests"]),
             **below,
             **stamps(row),
@@ -106,6 +108,7 @@ class TreeBuilder:
             customer_id=set_or_left_out(row["customer_id"]),
             **limits.of("team_id", row),
             calendar_aligned=row["calendar_aligned"],
+            time_zone=row["time_zone"],
             max_parallel_requests=set_or_left_out(row["max_parallel_requests"]),
             customer=_reference(row["customer_id"], row["customer_name"]),
             virtual_keys=UNSET if keys is None else keys,
@@ -132,6 +135,7 @@ class TreeBuilder:
             customer_id=set_or_left_out(row["customer_id"]),
             **limits.of("virtual_key_id", row),
             calendar_aligned=row["calendar_aligned"],
+            time_zone=row["time_zone"],
             allow_all_providers=row["allow_all_providers"],
             max_parallel_requests=set_or_left_out(row["max_parallel_requests"]),
             keys=list(pinned.values()),
@@ -181,6 +185,7 @@ class TreeBuilder:
                 model_name=row["model_name"],
                 budgets=limits.budgets("model_config_id", row["id"], row),
                 rate_limit=limits.rate_limit("model_config_id", row["id"], row),
+                rate_limits=limits.rate_limits("model_config_id", row["id"], row) or UNSET,
             )
             for row in rows
             if row["provider"] == config["provider"] and row["model_name"] != "*"

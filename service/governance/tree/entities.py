@@ -14,12 +14,12 @@ from service.governance.configuration import etag_of
 from service.governance.tree.shown import Show, Shown
 from service.governance.tree.template import EpochBehindError, fill
 from service.governance.tree.usage import Usage, UsageSource
-from service.store.lists import IdPage
 from service.store.postgres import Connection, Store
 from service.store.trees import load_tenants
 
 Q = TypeVar("Q")
-Find: TypeAlias = Callable[[Connection, Q], Awaitable[IdPage]]
+T = TypeVar("T")
+Find: TypeAlias = Callable[[Connection, Q], Awaitable[T]]
 
 # A meter reset between our two round trips is read again with its new epoch.
 _MAX_ATTEMPTS = 3
@@ -42,6 +42,10 @@ class EntityReader:
         self._sealer = sealer
         self._clock = clock
 
+    def now(self) -> datetime:
+        """By the clock usage is read at."""
+        return self._clock()
+
     async def read(self, show: Show, ids: Sequence[str], *, masked: bool) -> Entities:
         """Those of `ids` that there are. Raises StoreUnavailableError."""
         for _ in range(_MAX_ATTEMPTS):
@@ -61,8 +65,8 @@ class EntityReader:
         states = await self._usage.in_ledger([meter for one in shown for meter in one.template.meters], now=now)
         return _entities([fill(one.template, states, now=now).body for one in shown], shown, "ledger")
 
-    async def list_ids(self, find: Find[Q], query: Q) -> IdPage:
-        """The ids of a page. Raises StoreUnavailableError."""
+    async def list_ids(self, find: Find[Q, T], query: Q) -> T:
+        """What `find` answers: the ids of a page. Raises StoreUnavailableError."""
         async with self._store.connection() as connection:
             return await find(connection, query)
 

@@ -42,19 +42,20 @@ class LimitBuilder:
     def budgets(self, owner_column: str, owner_id: str | int, aligned_by: Row) -> list[Budget]:
         """`aligned_by` is the row whose calendar alignment and time zone the limits follow."""
         rows = self._rows.budgets.get((owner_column, owner_id), [])
-        return [self._budget(row, aligned_by) for row in rows]
+        return [self.budget_of(row, aligned_by) for row in rows]
 
     def rate_limit(self, owner_column: str, owner_id: str | int, aligned_by: Row) -> RateLimit | UnsetType:
         rows = self._rows.rate_limits.get((owner_column, owner_id), [])
         both = [row for row in rows if row["metric"] is None]
-        return self._rate_limit(both[0], aligned_by) if both else UNSET
+        return self.rate_limit_of(both[0], aligned_by) if both else UNSET
 
     def rate_limits(self, owner_column: str, owner_id: str | int, aligned_by: Row) -> list[RateLimit]:
         """Those of one metric each."""
         rows = self._rows.rate_limits.get((owner_column, owner_id), [])
-        return [self._rate_limit(row, aligned_by) for row in rows if row["metric"] is not None]
+        return [self.rate_limit_of(row, aligned_by) for row in rows if row["metric"] is not None]
 
-    def _rate_limit(self, row: Row, aligned_by: Row) -> RateLimit:
+    def rate_limit_of(self, row: Row, aligned_by: Row) -> RateLimit:
+        """`row` by itself, whoever's it is."""
         token_usage, token_start = self._rate_meter("token", row, aligned_by)
         request_usage, request_start = self._rate_meter("request", row, aligned_by)
         return RateLimit(
@@ -71,7 +72,8 @@ class LimitBuilder:
             **stamps(row),
         )
 
-    def _budget(self, row: Row, aligned_by: Row) -> Budget:
+    def budget_of(self, row: Row, aligned_by: Row) -> Budget:
+        """`row` by itself, whoever's it is."""
         rule = _rule(row["reset_duration"], row, aligned_by)
         meter = Meter(id=budget_meter_id(row["id"]), epoch=row["epoch"], rule=rule)
         index = self.meters.add(meter, in_usd=True)

@@ -85,6 +85,15 @@ async def show_model_configs(
     return _in_order(ids, (Shown(row["id"], row["tenant_id"], builder.model_config(row)) for row in configs))
 
 
+async def show_model_configs_of_virtual_keys(
+    connection: Connection, ids: Sequence[str], *, sealer: Sealer | None, now: datetime
+) -> list[Shown]:
+    """All model configs of the virtual keys with these ids."""
+    rows = await load_tree_rows(connection, TreeScope(virtual_key_ids=ids))
+    builder = TreeBuilder(rows, sealer, now)
+    return [Shown(row["id"], row["tenant_id"], builder.model_config(row)) for row in _all(rows.model_configs.values())]
+
+
 def _all(groups: Iterable[list[Row]]) -> Iterable[Row]:
     return chain.from_iterable(groups)
 
