@@ -33,6 +33,12 @@ _CALENDAR_FORM = re.compile(r"([0-9]{1,9})([dwMQY])")
 _GO_PART = r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h)"
 _GO_FORM = re.compile(f"(?:{_GO_PART})+")
 
+# The grammar for readers of JSON Schema, without the bounds.
+RATE_DURATION_PATTERN = (
+    r"daily|weekly|monthly|yearly|[0-9]{1,9}[dwMY]|(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))+"
+)
+DURATION_PATTERN = f"quarterly|[0-9]{{1,9}}Q|{RATE_DURATION_PATTERN}"
+
 ALLOWED = "use a duration from 1s to 10Y such as 30s, 1h30m, 1d, 1w, 1M (month), 1Q or 1Y"
 
 

@@ -8,6 +8,7 @@ import msgspec
 
 from service.store.postgres import Connection
 from service.store.queries import queries
+from service.store.trees import Row
 
 OwnerColumn = Literal["customer_id", "team_id", "virtual_key_id", "provider_config_id", "model_config_id"]
 _NOBODY: dict[str, None] = dict.fromkeys(
@@ -131,3 +132,24 @@ async def carry_usage(connection: Connection, carried: Sequence[CarriedUsage]) -
         window_starts=[usage.window_start for usage in carried],
         used=[usage.used for usage in carried],
     )
+
+
+async def list_budget_ids(connection: Connection, after: str, *, limit: int) -> list[str]:
+    """Of all budgets, from the one after `after`; the empty text is before all."""
+    return [row["id"] async for row in queries.list_budget_ids(connection, after=after, page_limit=limit)]
+
+
+async def list_rate_limit_ids(connection: Connection, after: str, *, limit: int) -> list[str]:
+    """As `list_budget_ids`."""
+    return [row["id"] async for row in queries.list_rate_limit_ids(connection, after=after, page_limit=limit)]
+
+
+async def load_aligned_budgets(connection: Connection, budget_ids: Sequence[str]) -> dict[str, Row]:
+    """By id, as they are shown, with the `calendar_aligned` and `time_zone` they follow."""
+    return {row["id"]: row async for row in queries.list_aligned_budgets(connection, budget_ids=budget_ids)}
+
+
+async def load_aligned_rate_limits(connection: Connection, rate_limit_ids: Sequence[str]) -> dict[str, Row]:
+    """As `load_aligned_budgets`."""
+    rows = queries.list_aligned_rate_limits(connection, rate_limit_ids=rate_limit_ids)
+    return {row["id"]: row async for row in rows}

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from service.domain.durations import parse_reset_duration
-from service.domain.inputs.fields import Count, Duration, Id, LimitUsd, Parallel, TimeZone
+from service.domain.inputs.fields import Count, Duration, Id, LimitUsd, Parallel, RateLimitDuration, TimeZone
 from service.domain.money import usd_to_nanousd
 from service.domain.refusals import invalid
 
@@ -40,9 +40,9 @@ class RateLimitInput(msgspec.Struct, frozen=True, kw_only=True):
     """A rate limit as it should be: a maximum with its duration, or both pairs; without any maximum it means none."""
 
     token_max_limit: Count | None = None
-    token_reset_duration: Duration | None = None
+    token_reset_duration: RateLimitDuration | None = None
     request_max_limit: Count | None = None
-    request_reset_duration: Duration | None = None
+    request_reset_duration: RateLimitDuration | None = None
     calendar_aligned: Annotated[bool, Meta(description="deprecated: the owner's counts")] | UnsetType = UNSET
 
     @property
@@ -107,15 +107,14 @@ def check_budgets(budgets: Sequence[BudgetInput], path: str) -> None:
 
 
 def check_rate_limit(rate_limit: RateLimitInput, path: str) -> None:
-    """Raises RefusedError for a maximum without a duration that it can have."""
+    """Raises RefusedError for a maximum without a duration, and for what is none."""
     metrics: tuple[Literal["token", "request"], ...] = ("token", "request")
     for metric in metrics:
-        if getattr(rate_limit, f"{metric}_max_limit") is None:
-            continue
-        duration, duration_path = rate_limit.duration_of(metric), f"{path}.{metric}_reset_duration"
-        if not duration:
+        duration, duration_path = getattr(rate_limit, f"{metric}_reset_duration"), f"{path}.{metric}_reset_duration"
+        if duration:
+            check_duration(duration, duration_path, quarters=False)
+        elif getattr(rate_limit, f"{metric}_max_limit") is not None:
             raise invalid(duration_path, f"rate limit {metric} reset duration is required")
-        check_duration(duration, duration_path, quarters=False)
 
 
 def check_duration(text: str, path: str, *, quarters: bool = True) -> None:
@@ -130,8 +129,6 @@ def check_duration(text: str, path: str, *, quarters: bool = True) -> None:
 
 def check_budget(budget: BudgetInput, path: str) -> None:
     """Raises RefusedError for a budget that cannot be."""
-    if budget.max_limit_nanousd == 0:
-        raise invalid(f"{path}.max_limit", "budget max limit cannot be less than a nano-dollar")
     check_duration(budget.reset_duration, f"{path}.reset_duration")
     quarterly = parse_reset_duration(budget.reset_duration).calendar_unit == "Q"
     if budget.quarter_start_month is not None and not quarterly:

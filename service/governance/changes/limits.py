@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from msgspec import UNSET
 
+from service.domain.inputs.identified import IdentifiedBudget, IdentifiedRateLimit
 from service.domain.inputs.limits import (
     BudgetInput,
     LimitsInput,
@@ -58,7 +59,8 @@ async def _write_budgets(
             quarter_start_month=_quarter_start_month(budget, match),
         )
         if match is None:
-            await insert_budget(change.connection, owner, columns, budget_id=new_id(), now=change.now)
+            budget_id = new_id() if budget.id is UNSET else budget.id
+            await insert_budget(change.connection, owner, columns, budget_id=budget_id, now=change.now)
         else:
             await update_budget(change.connection, match.id, columns)
 
@@ -72,8 +74,8 @@ def _match(stored: Sequence[StoredBudget], wanted: Sequence[BudgetInput], path: 
     for number, budget in enumerate(wanted):
         if budget.id is UNSET:
             matched.append(by_duration.get(budget.reset_duration))
-        elif budget.id in by_id:
-            matched.append(by_id[budget.id])
+        elif budget.id in by_id or isinstance(budget, IdentifiedBudget):
+            matched.append(by_id.get(budget.id))
         else:
             raise invalid(f"{path}[{number}].id", "the owner has no budget with this id")
     return matched
@@ -120,7 +122,10 @@ async def _write_rate_limit(change: Change, owner: LimitOwner, wanted: RateLimit
         request_max_limit=wanted.request_max_limit,
         request_reset_duration=wanted.duration_of("request"),
     )
-    if stored:
-        await update_rate_limit(change.connection, stored[0].id, columns)
+    rate_limit_id = wanted.id if isinstance(wanted, IdentifiedRateLimit) else stored[0].id if stored else new_id()
+    others = [limit.id for limit in stored if limit.id != rate_limit_id]
+    await delete_rate_limits(change.connection, others)
+    if len(others) < len(stored):
+        await update_rate_limit(change.connection, rate_limit_id, columns)
     else:
-        await insert_rate_limit(change.connection, owner, columns, rate_limit_id=new_id(), now=change.now)
+        await insert_rate_limit(change.connection, owner, columns, rate_limit_id=rate_limit_id, now=change.now)
