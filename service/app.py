@@ -4,7 +4,7 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import structlog
@@ -15,10 +15,12 @@ from service.domain.sealing import Sealer, parse_encryption_key
 from service.governance.access import Gatekeeper
 from service.governance.changes.run import Changes
 from service.governance.probes import Probes
+from service.governance.quota import QuotaReader
 from service.governance.reconcile import Reconciler
 from service.governance.tree.cache import TreeCache
 from service.governance.tree.entities import EntityReader
 from service.governance.tree.read import TreeReader
+from service.http.audit_logs import AUDIT_STORE
 from service.http.auth import GATEKEEPER, authorize_principal
 from service.http.body import REFUSE_UNKNOWN_FIELDS
 from service.http.changing import CHANGES
@@ -28,6 +30,7 @@ from service.http.malformed import answer_malformed_requests
 from service.http.middleware import add_headers, answer_failures
 from service.http.reading import ENTITY_READER
 from service.http.routes import add_routes
+from service.http.virtual_keys import QUOTA_READER, ROTATION_COOLDOWN
 from service.settings import Settings
 from service.store.migrations import read_migrations
 from service.store.postgres import open_store
@@ -55,6 +58,7 @@ def build_app(settings: Settings, *, clock: Callable[[], datetime] = utc_now) ->
         middlewares=[answer_failures, authorize_principal], client_max_size=settings.max_body_kb * 1024
     )
     app[LIFECYCLE] = Lifecycle()
+    app[ROTATION_COOLDOWN] = timedelta(seconds=settings.rotation_cooldown_seconds)
     app[REFUSE_UNKNOWN_FIELDS] = settings.unknown_fields == "refuse"
     answer_malformed_requests()
 
@@ -70,7 +74,9 @@ def build_app(settings: Settings, *, clock: Callable[[], datetime] = utc_now) ->
             cache = TreeCache(settings.tree_cache_mb * 1024 * 1024 // share)
             app[key] = TreeReader(store, counters, sealer=sealer if shows_values else None, cache=cache, clock=clock)
         app[ENTITY_READER] = EntityReader(store, counters, sealer=sealer, clock=clock)
+        app[AUDIT_STORE] = store
         app[CHANGES] = Changes(store, sealer=sealer, clock=clock)
+        app[QUOTA_READER] = QuotaReader(store, app[ENTITY_READER], sealer=sealer, clock=clock)
         app[PROBES] = Probes(store, counters, sealer=sealer, migrations=read_migrations())
         stop = asyncio.Event()
         background = [

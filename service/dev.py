@@ -16,7 +16,7 @@ from service.embedded.servers import (
     EmbeddedValkey,
 )
 from service.embedded.state import StateFolderBusy, hold_state_folder
-from service.encryption_key import load_or_make_encryption_key
+from service.encryption_key import EncryptionKeyError, load_or_make_encryption_key
 from service.settings import Settings, SettingsError, load_settings
 from service.store.customers import PageQuery, find_customer_page
 from service.store.migrations import MigrationError, migrate, read_migrations
@@ -39,6 +39,7 @@ async def run_dev(*, port: int, folder: Path, workers: int, say: Say) -> None:
     except (
         StateFolderBusy,
         EmbeddedServerError,
+        EncryptionKeyError,
         MigrationError,
         PortInUseError,
         SettingsError,
@@ -58,6 +59,7 @@ async def _run(*, port: int, folder: Path, workers: int, say: Say) -> None:
         port=port,
         workers=workers,
         drain_seconds=0,
+        auth="off",  # on the loopback address only
         encryption_key=load_or_make_encryption_key(folder),
     )
     check_port(settings)

@@ -1,7 +1,6 @@
-"""Where the encryption key comes from when the environment does not name one: a file in the state folder.
+"""The encryption key that `governance dev` makes for itself: a file in its state folder.
 
-For one machine only: `governance dev`, and commands on a loopback address. Anything that others can reach is given its
-key.
+Commands that write to the database of such a run find it there; `governance serve` is given its key.
 """
 
 import os
@@ -21,17 +20,30 @@ def load_or_make_encryption_key(folder: Path) -> str:
 
     Raises EncryptionKeyError.
     """
-    path = folder / "encryption.key"
+    path = encryption_key_file(folder)
     try:
         if not path.exists():
             _make(path)
+    except OSError as error:
+        raise EncryptionKeyError(f"{path}: {error.strerror}") from error
+    return load_encryption_key(folder)
+
+
+def load_encryption_key(folder: Path) -> str:
+    """The key in `<folder>/encryption.key`. Raises EncryptionKeyError, also when there is no such file."""
+    path = encryption_key_file(folder)
+    try:
         key = path.read_text(encoding="ascii").strip()
         parse_encryption_key(key)
     except OSError as error:
-        raise EncryptionKeyError(f"{path}: {error.strerror}; set GOVERNANCE_ENCRYPTION_KEY instead") from error
+        raise EncryptionKeyError(f"{path}: {error.strerror}") from error
     except ValueError as error:
         raise EncryptionKeyError(f"{path} holds no key") from error
     return key
+
+
+def encryption_key_file(folder: Path) -> Path:
+    return folder / "encryption.key"
 
 
 def _make(path: Path) -> None:

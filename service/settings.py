@@ -25,11 +25,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     host: Annotated[str, Meta(min_length=1, description="address to listen on")] = "127.0.0.1"
     port: Annotated[int, Meta(ge=1, le=65535, description="port to listen on")] = 8080
     workers: Annotated[int, Meta(ge=1, le=64, description="worker processes, one per core")] = 1
-    encryption_key: Annotated[str, Meta(description="seals and looks up virtual keys; 32 random bytes in base64")] = ""
+    encryption_key: Annotated[
+        str, Meta(description="seals secrets and looks up virtual keys; `governance encryption-key` makes one")
+    ] = ""
     auth: Annotated[
-        Literal["auto", "on", "off"],
-        Meta(description="whether API tokens are asked for; auto: off on a loopback HOST, on elsewhere"),
-    ] = "auto"
+        Literal["on", "off"], Meta(description="whether an API token is asked for; off lets everyone do everything")
+    ] = "on"
     admin_token: Annotated[
         str, Meta(min_length=32, description="an API token of scope admin, to make the first others with")
     ] = ""
@@ -54,7 +55,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def asks_for_tokens(self) -> bool:
-        return self.auth == "on" or (self.auth == "auto" and not is_loopback(self.host))
+        return self.auth == "on"
 
 
 _UNPREFIXED = {"database_url", "redis_url", "host", "port", "workers"}

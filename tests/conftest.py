@@ -77,6 +77,7 @@ def settings(database_url: str, redis: Redis, servers: Servers) -> Settings:
         database_url=database_url,
         redis_url=servers.redis_url,
         encryption_key=ENCRYPTION_KEY,
+        auth="off",
         redis_timeout_ms=5000,
     )
 

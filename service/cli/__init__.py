@@ -2,7 +2,9 @@
 
 import click
 
+from service.cli.config_file import export, import_
 from service.cli.database import demo, encryption_key, migrate
+from service.cli.prices import prices
 from service.cli.serving import dev, serve, worker
 from service.cli.tokens import token
 from service.settings import describe_settings
@@ -22,5 +24,5 @@ def main() -> None:
     """
 
 
-for command in (dev, serve, worker, migrate, demo, token, encryption_key):
+for command in (dev, serve, worker, migrate, demo, import_, export, prices, token, encryption_key):
     main.add_command(command)

@@ -9,8 +9,8 @@ import click
 import msgspec
 import uvloop
 
-from service.encryption_key import EncryptionKeyError, load_or_make_encryption_key
-from service.settings import Settings, SettingsError, is_loopback, load_settings
+from service.encryption_key import EncryptionKeyError, encryption_key_file, load_encryption_key
+from service.settings import Settings, SettingsError, load_settings
 from service.store.postgres import Connection, connect, translated_failures
 
 STATE_FOLDER = Path(".governance")
@@ -26,21 +26,21 @@ def read_settings(**given: Any) -> Settings:
 
 
 def with_encryption_key(settings: Settings) -> Settings:
-    """On a loopback address a key may come from the state folder; what others can reach is given its key."""
+    """The environment's, or that of a `dev` run here: what is sealed with any other could never be opened again."""
     if settings.encryption_key:
+        click.echo("Using the key in GOVERNANCE_ENCRYPTION_KEY.", err=True)
         return settings
-    if not is_loopback(settings.host):
+    try:
+        key = load_encryption_key(STATE_FOLDER)
+    except EncryptionKeyError as error:
         click.echo(
-            f"GOVERNANCE_ENCRYPTION_KEY is not set and HOST={settings.host} is reachable by others. "
-            "Make a key with `governance encryption-key` and keep it where your secrets are.",
+            f"GOVERNANCE_ENCRYPTION_KEY is not set, and no `governance dev` left one here ({error}). Set the key the "
+            "service runs with; for a new service, `governance encryption-key` makes one.",
             err=True,
         )
-        raise SystemExit(2)
-    click.echo(f"GOVERNANCE_ENCRYPTION_KEY is not set: using {STATE_FOLDER / 'encryption.key'}", err=True)
-    try:
-        return msgspec.structs.replace(settings, encryption_key=load_or_make_encryption_key(STATE_FOLDER))
-    except EncryptionKeyError as error:
-        raise click.ClickException(str(error)) from error
+        raise SystemExit(2) from error
+    click.echo(f"Using the key in {encryption_key_file(STATE_FOLDER)}.", err=True)
+    return msgspec.structs.replace(settings, encryption_key=key)
 
 
 @asynccontextmanager

@@ -7,13 +7,15 @@ from pathlib import Path
 import click
 
 from service.app import serve as serve_until_stopped
-from service.cli.environment import STATE_FOLDER, connected, read_settings, run, with_encryption_key
+from service.cli.environment import STATE_FOLDER, connected, read_settings, run
 from service.domain.access import ApiToken
-from service.settings import Settings
+from service.settings import REQUIRED, Settings, is_loopback
 from service.store.api_tokens import list_api_tokens
 from service.store.postgres import StoreUnavailableError
 from service.supervisor import PortInUseError, check_port, stop_on_signal, stop_with_input, supervise
 from service.telemetry.logs import configure_logs
+
+_NEEDED = (*REQUIRED, "encryption_key")
 
 
 @click.command()
@@ -46,10 +48,13 @@ def dev(port: int, state: Path, workers: int) -> None:
 @click.command()
 @click.option("--workers", type=click.IntRange(1, 64), help="Worker processes, one per core (default: WORKERS or 1).")
 def serve(workers: int | None) -> None:
-    """Serve the API against DATABASE_URL and REDIS_URL."""
-    settings = with_encryption_key(read_settings(**({"workers": workers} if workers else {})))
+    """Serve the API against DATABASE_URL and REDIS_URL, with GOVERNANCE_ENCRYPTION_KEY.
+
+    Everyone needs an API token unless GOVERNANCE_AUTH is off.
+    """
+    settings = read_settings(required=_NEEDED, **({"workers": workers} if workers else {}))
     configure_logs(settings.log_format, settings.log_level)
-    _refuse_to_lock_everyone_out(settings)
+    _check_that_someone_gets_in(settings)
     stop = asyncio.Event()
     try:
         check_port(settings)
@@ -64,26 +69,31 @@ def serve(workers: int | None) -> None:
 @click.command(hidden=True)
 def worker() -> None:
     """One of several workers; started by `serve --workers` and `dev`, stops when its standard input ends."""
-    settings = read_settings()
+    settings = read_settings(required=_NEEDED)
     configure_logs(settings.log_format, settings.log_level)
     run(_work(settings))
 
 
-def _refuse_to_lock_everyone_out(settings: Settings) -> None:
-    if not settings.asks_for_tokens or settings.admin_token:
+def _check_that_someone_gets_in(settings: Settings) -> None:
+    """Without any token: a warning where only this machine asks, elsewhere the end (exit code 2)."""
+    if not settings.asks_for_tokens or settings.admin_token or not _lacks_tokens(settings):
         return
+    click.echo(
+        "An API token is needed for every request, and there is none. Make the first with `governance token create "
+        "--name ops --scope admin`, or set GOVERNANCE_ADMIN_TOKEN; GOVERNANCE_AUTH=off lets everyone do everything.",
+        err=True,
+    )
+    if not is_loopback(settings.host):
+        raise SystemExit(2)
+
+
+def _lacks_tokens(settings: Settings) -> bool:
+    """False when Postgres does not tell: the service starts without it, and asks for tokens all the same."""
     try:
         tokens = run(_list_tokens(settings))
     except StoreUnavailableError:
-        return  # it cannot be known now; whoever asks will be told
-    if any(token.state(datetime.now(UTC)) == "active" for token in tokens):
-        return
-    click.echo(
-        "API tokens are asked for, and there is none. Make the first with `governance token create --name … --scope "
-        "admin`, or set GOVERNANCE_ADMIN_TOKEN; GOVERNANCE_AUTH=off lets everyone in.",
-        err=True,
-    )
-    raise SystemExit(2)
+        return False
+    return not any(token.state(datetime.now(UTC)) == "active" for token in tokens)
 
 
 async def _supervise_until_signal(settings: Settings, stop: asyncio.Event) -> None:

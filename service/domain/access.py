@@ -7,8 +7,8 @@ import msgspec
 
 Scope = Literal["read", "admin", "gateway"]
 
-# What a route asks for. `open` asks for nothing.
-RouteScope = Literal["open", "read", "admin", "gateway"]
+# What a route asks for. `open` asks for nothing, `virtual_key` for a virtual key and no token.
+RouteScope = Literal["open", "virtual_key", "read", "admin", "gateway"]
 
 _REACHES: dict[Scope, frozenset[RouteScope]] = {
     "read": frozenset({"open", "read"}),

@@ -16,6 +16,8 @@ GATEKEEPER = web.AppKey("gatekeeper", Gatekeeper)
 ROUTE_SCOPES = web.AppKey("route_scopes", Mapping[Handler, RouteScope])
 PRINCIPAL = web.RequestKey("principal", Principal)
 
+# Handlers of `virtual_key` routes look at the key themselves.
+_WITHOUT_TOKEN = ("open", "virtual_key")
 _SCHEME = "bearer "
 
 
@@ -26,7 +28,7 @@ async def authorize_principal(request: web.Request, handler: Handler) -> web.Str
     A path or method the table does not have is answered as such to anyone.
     """
     scope = request.app[ROUTE_SCOPES].get(request.match_info.handler)
-    if scope is None or scope == "open":
+    if scope is None or scope in _WITHOUT_TOKEN:
         return await handler(request)
     gatekeeper = request.app.get(GATEKEEPER)
     principal = ANYONE if gatekeeper is None else await _identify(request, gatekeeper)

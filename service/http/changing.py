@@ -10,11 +10,12 @@ import msgspec
 from aiohttp import hdrs, web
 from msgspec import Raw
 
+from service.domain.documents import FieldWarning
 from service.governance.changes.change import Author, Change
 from service.governance.changes.run import Answer, Changes, Once, Work
 from service.governance.configuration import tag_json
 from service.http.auth import PRINCIPAL, Handler
-from service.http.body import FieldWarning, read_body
+from service.http.body import read_body
 from service.http.errors import bad_request, json_response
 from service.http.parameters import path_id
 

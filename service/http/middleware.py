@@ -14,9 +14,7 @@ log = structlog.get_logger()
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-# Answers hold virtual keys and live numbers: nobody on the way may keep or guess at them.
 _RESPONSE_HEADERS = {
-    "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
     "Server": "governance",
 }
@@ -49,6 +47,8 @@ async def answer_failures(request: web.Request, handler: Handler) -> web.StreamR
 
 async def add_headers(_request: web.Request, response: web.StreamResponse) -> None:
     """On every answer, just before its head is sent."""
+    # Answers hold virtual keys and live numbers: nobody on the way may keep them, unless they say that they hold none.
+    response.headers.setdefault(hdrs.CACHE_CONTROL, "no-store")
     response.headers.update(_RESPONSE_HEADERS)
 
 

@@ -4,14 +4,41 @@ import re
 
 from aiohttp import web
 
-from service.http import customers, health, teams
+from service.http import (
+    audit_logs,
+    catalogue,
+    customers,
+    docs,
+    health,
+    limit_lists,
+    mcp_clients,
+    model_configs,
+    openapi,
+    pricing_overrides,
+    provider_keys,
+    provider_limits,
+    teams,
+    virtual_keys,
+)
 from service.http.auth import ROUTE_SCOPES
 from service.http.malformed import answer_expectation
+from service.http.openapi import DOCUMENT, encode_document
 
 ROUTES = (
     *health.ROUTES,
+    *openapi.ROUTES,
+    *docs.ROUTES,
     *customers.ROUTES,
     *teams.ROUTES,
+    *virtual_keys.ROUTES,
+    *model_configs.ROUTES,
+    *provider_limits.ROUTES,
+    *limit_lists.ROUTES,
+    *provider_keys.ROUTES,
+    *mcp_clients.ROUTES,
+    *pricing_overrides.ROUTES,
+    *catalogue.ROUTES,
+    *audit_logs.ROUTES,
 )
 
 _PATH_ID = re.compile(r"\{(\w+)\}")
@@ -19,10 +46,27 @@ _PATH_ID = re.compile(r"\{(\w+)\}")
 
 def add_routes(app: web.Application) -> None:
     """GET also answers HEAD."""
+    app[DOCUMENT] = encode_document(ROUTES)
     app[ROUTE_SCOPES] = {route.handler: route.scope for route in ROUTES}
     for route in ROUTES:
-        path = _PATH_ID.sub(r"{\1:[^/]+}", route.path)
+        path = route_pattern(route.path)
         if route.method == "GET":
             app.router.add_get(path, route.handler, allow_head=True, expect_handler=answer_expectation)
         else:
             app.router.add_route(route.method, path, route.handler, expect_handler=answer_expectation)
+
+
+def route_pattern(path: str) -> str:
+    """The path as aiohttp takes it. A word that another route has in the place of an id is never an id."""
+    parts = path.split("/")
+    return "/".join(_part_pattern(parts, place) for place in range(len(parts)))
+
+
+def _part_pattern(parts: list[str], place: int) -> str:
+    name = _PATH_ID.fullmatch(parts[place])
+    if name is None:
+        return parts[place]
+    beside = (route.path.split("/") for route in ROUTES)
+    words = {other[place] for other in beside if len(other) > place and other[:place] == parts[:place]}
+    taken = "|".join(sorted(re.escape(word) for word in words if not _PATH_ID.fullmatch(word)))
+    return f"{{{name[1]}:(?!(?:{taken})(?:/|$))[^/]+}}" if taken else f"{{{name[1]}:[^/]+}}"

@@ -29,6 +29,8 @@ _UNDEFINED_TABLE = "42P01"
 # Anything else of class 42: a schema or grants that are not what this version needs.
 _NOT_AS_NEEDED_STATES = ("42",)
 _ACQUIRE_TIMEOUT_SECONDS = 2.0
+# Longer than Postgres takes to find a deadlock, with all that queues up meanwhile.
+_TURN_TIMEOUT_SECONDS = 5.0
 _CONNECT_TIMEOUT_SECONDS = 2.0
 _COMMAND_TIMEOUT_SECONDS = 3.0
 
@@ -68,9 +70,11 @@ class Store:
         Raises RefusedError for what a constraint refuses, ConcurrentChangeError when another change was in the way, and
         StoreUnavailableError.
         """
-        with translated_failures():
-            async with asyncio.timeout(_ACQUIRE_TIMEOUT_SECONDS):
+        try:
+            async with asyncio.timeout(_TURN_TIMEOUT_SECONDS):
                 await self._changing.acquire()
+        except TimeoutError as error:
+            raise StoreUnavailableError("too many changes at once") from error
         try:
             async with self.connection() as connection:
                 with translated_refusals():

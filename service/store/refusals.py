@@ -27,6 +27,7 @@ _CONSTRAINTS: dict[str, tuple[RefusalKind, str, str | None]] = {
     "virtual_keys_customer_id_fkey": ("invalid", "there is no such customer", "$.customer_id"),
     "virtual_keys_team_id_fkey": ("invalid", "there is no such team", "$.team_id"),
     "model_configs_virtual_key_id_fkey": ("invalid", "there is no such virtual key", "$.scope_id"),
+    "pricing_overrides_virtual_key_id_fkey": ("invalid", "there is no such virtual key", "$.virtual_key_id"),
     "time_zone_name_check": ("invalid", "is no IANA time zone", "$.time_zone"),
 }
 
@@ -37,10 +38,10 @@ class ConcurrentChangeError(Exception):
 
 @contextmanager
 def translated_refusals() -> Iterator[None]:
-    """Raises RefusedError for what a constraint refuses, ConcurrentChangeError for a deadlock."""
+    """Raises RefusedError for what a constraint refuses, ConcurrentChangeError for a deadlock or too long a wait."""
     try:
         yield
-    except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError) as error:
+    except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.LockNotAvailableError) as error:
         raise ConcurrentChangeError from error
     except asyncpg.IntegrityConstraintViolationError as error:
         name = error.constraint_name or "a rule of the database"

@@ -25,6 +25,7 @@ def storeless_settings() -> Settings:
         database_url=f"postgresql://nobody@127.0.0.1:{closed_port()}/nothing",
         redis_url=f"redis://127.0.0.1:{closed_port()}/0",
         encryption_key=ENCRYPTION_KEY,
+        auth="off",
     )
 
 

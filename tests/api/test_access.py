@@ -26,6 +26,10 @@ EXPECTED: dict[RouteScope, dict[str, int | None]] = {
     "open": dict.fromkeys(
         ("nobody", "wrong", "expired", "revoked", "virtual key", "read", "gateway", "admin", "bootstrap")
     ),
+    "virtual_key": {
+        **dict.fromkeys(("nobody", "wrong", "expired", "revoked", "read", "gateway", "admin", "bootstrap"), 401),
+        "virtual key": None,
+    },
     "read": {
         **dict.fromkeys(("nobody", "wrong", "expired", "revoked", "virtual key"), 401),
         "gateway": 403,
@@ -35,6 +39,11 @@ EXPECTED: dict[RouteScope, dict[str, int | None]] = {
         **dict.fromkeys(("nobody", "wrong", "expired", "revoked", "virtual key"), 401),
         **dict.fromkeys(("read", "gateway"), 403),
         **dict.fromkeys(("admin", "bootstrap")),
+    },
+    "gateway": {
+        **dict.fromkeys(("nobody", "wrong", "expired", "revoked", "virtual key"), 401),
+        "read": 403,
+        **dict.fromkeys(("gateway", "admin", "bootstrap")),
     },
 }
 

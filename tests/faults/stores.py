@@ -38,7 +38,11 @@ class Stores:
         self.valkey = EmbeddedValkey(folder)
         self.append_only_files = folder / "valkey" / "appendonlydir"
         self.settings: Settings = load_settings(
-            {}, database_url=self.postgres.url, redis_url=self.valkey.url, encryption_key=ENCRYPTION_KEY
+            {},
+            database_url=self.postgres.url,
+            redis_url=self.valkey.url,
+            encryption_key=ENCRYPTION_KEY,
+            auth="off",
         )
 
     async def prepare(self) -> None:

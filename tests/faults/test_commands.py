@@ -1,5 +1,6 @@
 """The commands an operator runs on a new database, from the first to the last; what goes wrong is said in a line."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -8,23 +9,28 @@ import pytest
 from click.testing import CliRunner
 
 from service.cli import main
-from service.domain.sealing import new_encryption_key
+from service.domain.sealing import Sealer, new_encryption_key, parse_encryption_key
+from service.encryption_key import load_or_make_encryption_key
 from service.settings import VARIABLES
+from service.store.api_tokens import find_api_token_by_hash
+from service.store.postgres import connect
 from tests.servers import Servers, create_empty_database, drop_database
 
 
 class Governance:
     """The `governance` command on one database."""
 
-    def __init__(self, database_url: str) -> None:
-        self._environment = {"DATABASE_URL": database_url, "GOVERNANCE_ENCRYPTION_KEY": new_encryption_key()}
+    def __init__(self, database_url: str, encryption_key: str | None = None) -> None:
+        key = new_encryption_key() if encryption_key is None else encryption_key
+        self._environment = {"DATABASE_URL": database_url, "GOVERNANCE_ENCRYPTION_KEY": key}
+        self.database_url = database_url
 
     def succeeds(self, *arguments: str) -> str:
         """What it says."""
         return self._run(*arguments, exit_code=0)
 
-    def refuses(self, *arguments: str) -> str:
-        return self._run(*arguments, exit_code=1)
+    def refuses(self, *arguments: str, exit_code: int = 1) -> str:
+        return self._run(*arguments, exit_code=exit_code)
 
     def _run(self, *arguments: str, exit_code: int) -> str:
         result = CliRunner().invoke(main, arguments, env=self._environment)
@@ -89,6 +95,42 @@ def test_the_name_of_a_token_is_never_used_again(migrated: Governance) -> None:
     migrated.succeeds("token", "revoke", "first")
     assert "'first'" in migrated.refuses(*create)
     assert "'first'" in migrated.refuses("token", "revoke", "first")
+
+
+@pytest.mark.parametrize("arguments", [("demo",), ("token", "create", "--name", "x", "--scope", "read")])
+def test_without_a_key_a_command_that_needs_one_says_so_and_makes_none(
+    migrated: Governance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    said = Governance(migrated.database_url, "").refuses(*arguments, exit_code=2)
+    assert "GOVERNANCE_ENCRYPTION_KEY is not set" in said
+    assert "`governance encryption-key`" in said
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_migration_needs_no_key(empty: Governance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert Governance(empty.database_url, "").succeeds("migrate").startswith("applied 0001")
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_the_key_a_dev_run_left_here_is_used_and_named(
+    migrated: Governance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    key = load_or_make_encryption_key(Path(".governance"))
+    create = ("token", "create", "--scope", "read", "--name")
+    said = await asyncio.to_thread(Governance(migrated.database_url, "").succeeds, *create, "x")
+    assert ".governance/encryption.key" in said
+    assert key not in said
+    value = said.splitlines()[-1]
+    connection = await connect(migrated.database_url)
+    token_hash = Sealer(parse_encryption_key(key)).hash_api_token(value)
+    assert await find_api_token_by_hash(connection, token_hash) is not None
+    await connection.close()
+    said = await asyncio.to_thread(migrated.succeeds, *create, "y")
+    assert "GOVERNANCE_ENCRYPTION_KEY" in said
+    assert ".governance" not in said
 
 
 def test_a_database_that_does_not_answer_is_said_in_one_line() -> None:

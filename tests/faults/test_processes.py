@@ -4,12 +4,18 @@ import signal
 import socket
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from service.domain.sealing import Sealer
+from service.encryption_key import load_or_make_encryption_key
+from service.governance.access import create_token, revoke_token
 from service.settings import Settings
+from service.store.postgres import Connection
 from tests.faults.processes import (
+    Finished,
     Running,
     ask,
     free_port,
@@ -19,6 +25,9 @@ from tests.faults.processes import (
     wait_until_gone,
 )
 from tests.waiting import until
+
+# An address that is nobody's (RFC 5737): what would be served there ends where it would listen.
+ELSEWHERE = {"HOST": "192.0.2.1"}
 
 
 @pytest.fixture
@@ -33,6 +42,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "DATABASE_URL": settings.database_url,
         "REDIS_URL": settings.redis_url,
         "GOVERNANCE_ENCRYPTION_KEY": settings.encryption_key,
+        "GOVERNANCE_AUTH": "off",
         "PORT": str(free_port()),
     }
 
@@ -118,16 +128,72 @@ def test_every_setting_that_cannot_be_used_is_named_and_none_is_repeated(
     assert "Traceback" not in refused.output
 
 
-def test_where_others_can_reach_it_an_encryption_key_is_asked_for(folder: Path, environment: dict[str, str]) -> None:
+@pytest.mark.parametrize("host", ["127.0.0.1", "192.0.2.1"])
+def test_without_an_encryption_key_it_says_how_to_make_one_and_makes_none(
+    folder: Path, environment: dict[str, str], host: str
+) -> None:
     del environment["GOVERNANCE_ENCRYPTION_KEY"]
-    refused = governance("serve", folder=folder, environment=environment | {"HOST": "0.0.0.0"})
+    refused = governance("serve", folder=folder, environment=environment | {"HOST": host})
     assert refused.exit_code == 2
-    assert "GOVERNANCE_ENCRYPTION_KEY is not set and HOST=0.0.0.0" in refused.output
+    assert "GOVERNANCE_ENCRYPTION_KEY is not set: " in refused.output
+    assert "`governance encryption-key` makes one" in refused.output
     assert list(folder.iterdir()) == []
 
 
-def test_where_others_can_reach_it_a_token_is_asked_for(folder: Path, environment: dict[str, str]) -> None:
-    refused = governance("serve", folder=folder, environment=environment | {"HOST": "0.0.0.0"})
+def test_a_dev_run_s_key_is_not_taken_to_serve_with(folder: Path, environment: dict[str, str]) -> None:
+    load_or_make_encryption_key(folder / ".governance")
+    del environment["GOVERNANCE_ENCRYPTION_KEY"]
+    assert governance("serve", folder=folder, environment=environment).exit_code == 2
+
+
+def test_where_others_can_reach_it_there_must_be_a_token(folder: Path, environment: dict[str, str]) -> None:
+    del environment["GOVERNANCE_AUTH"]
+    refused = governance("serve", folder=folder, environment=environment | ELSEWHERE)
     assert refused.exit_code == 2
     assert "governance token create" in refused.output
     assert environment["GOVERNANCE_ENCRYPTION_KEY"] not in refused.output
+
+
+async def test_a_token_that_is_not_in_force_is_as_good_as_none(
+    folder: Path, environment: dict[str, str], connection: Connection, sealer: Sealer
+) -> None:
+    yesterday = datetime.now(UTC) - timedelta(days=1)
+    await create_token(connection, sealer, name="old", scope="admin", expires_at=yesterday, actor="test")
+    await create_token(connection, sealer, name="gone", scope="admin", expires_at=None, actor="test")
+    await revoke_token(connection, name="gone", actor="test")
+    del environment["GOVERNANCE_AUTH"]
+    assert governance("serve", folder=folder, environment=environment | ELSEWHERE).exit_code == 2
+
+
+async def test_on_loopback_it_starts_without_a_token_tells_how_to_make_one_and_lets_nobody_in(
+    folder: Path, environment: dict[str, str]
+) -> None:
+    del environment["GOVERNANCE_AUTH"]
+    with running("serve", folder=folder, environment=environment) as service:
+        await wait_for_status(port_of(environment), "/ready", 200)
+        assert "governance token create" in service.output
+        assert (await ask(port_of(environment), "/api/governance/customers"))[0] == 401
+
+
+@pytest.mark.parametrize(
+    "let_in", [{"GOVERNANCE_AUTH": "off"}, {"GOVERNANCE_ADMIN_TOKEN": "a-token-of-thirty-two-characters!"}]
+)
+def test_where_others_can_reach_it_an_operator_s_word_is_enough(
+    folder: Path, environment: dict[str, str], let_in: dict[str, str]
+) -> None:
+    del environment["GOVERNANCE_AUTH"]
+    assert_gets_as_far_as_listening(governance("serve", folder=folder, environment=environment | ELSEWHERE | let_in))
+
+
+async def test_where_others_can_reach_it_a_token_in_force_is_enough(
+    folder: Path, environment: dict[str, str], connection: Connection, sealer: Sealer
+) -> None:
+    await create_token(connection, sealer, name="ops", scope="admin", expires_at=None, actor="test")
+    del environment["GOVERNANCE_AUTH"]
+    assert_gets_as_far_as_listening(governance("serve", folder=folder, environment=environment | ELSEWHERE))
+
+
+def assert_gets_as_far_as_listening(finished: Finished) -> None:
+    assert finished.exit_code == 1
+    assert "cannot listen on 192.0.2.1" in finished.output
+    assert "governance token create" not in finished.output

@@ -84,6 +84,7 @@ def _stores(folder: Path, port: int) -> Iterator[Settings]:
             redis_url=servers[1].url,
             port=port,
             encryption_key=new_encryption_key(),
+            auth="off",
             drain_seconds=0,
         )
     finally:

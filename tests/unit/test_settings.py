@@ -8,6 +8,7 @@ from service.settings import (
     Settings,
     SettingsError,
     describe_settings,
+    is_loopback,
     load_settings,
     to_environment,
 )
@@ -20,7 +21,7 @@ EVERY_VARIABLE = STORES | {
     "PORT": "9090",
     "WORKERS": "4",
     "GOVERNANCE_ENCRYPTION_KEY": "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",
-    "GOVERNANCE_AUTH": "on",
+    "GOVERNANCE_AUTH": "off",
     "GOVERNANCE_ADMIN_TOKEN": "an-admin-token-of-thirty-two-or-more",
     "GOVERNANCE_UNKNOWN_FIELDS": "refuse",
     "GOVERNANCE_ROTATION_COOLDOWN_SECONDS": "3600",
@@ -46,7 +47,7 @@ BAD_VALUES = [
     ("WORKERS", "-17", ">= 1", "1 to 64"),
     ("WORKERS", "6543", "<= 64", "1 to 64"),
     ("GOVERNANCE_ENCRYPTION_KEY", "hunter2", "must be 32 random bytes in base64", "`governance encryption-key` makes"),
-    ("GOVERNANCE_AUTH", "hunter2", "invalid", "auto | on | off"),
+    ("GOVERNANCE_AUTH", "hunter2", "invalid", "on | off"),
     ("GOVERNANCE_ADMIN_TOKEN", "hunter2", ">= 32", "an API token of scope admin"),
     ("GOVERNANCE_UNKNOWN_FIELDS", "hunter2", "invalid", "warn | refuse"),
     ("GOVERNANCE_ROTATION_COOLDOWN_SECONDS", "2592001", "<= 2592000", "0 to 2592000"),
@@ -156,20 +157,29 @@ def test_only_the_variables_every_program_knows_are_without_prefix(field: str) -
     assert prefixed == (VARIABLES[field] not in {"HOST", "PORT", "WORKERS"})
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+def test_tokens_are_asked_for_unless_that_is_turned_off(host: str) -> None:
+    assert load_settings(STORES | {"HOST": host}).asks_for_tokens
+    assert load_settings(STORES | {"HOST": host, "GOVERNANCE_AUTH": "on"}).asks_for_tokens
+    assert not load_settings(STORES | {"HOST": host, "GOVERNANCE_AUTH": "off"}).asks_for_tokens
+
+
+def test_what_chose_by_the_address_is_no_choice_any_more() -> None:
+    assert "on | off" in refusal(STORES | {"GOVERNANCE_AUTH": "auto"})
+
+
 @pytest.mark.parametrize(
-    ("auth", "host", "asks"),
+    ("host", "expected"),
     [
-        ("auto", "127.0.0.1", False),
-        ("auto", "127.8.8.8", False),
-        ("auto", "::1", False),
-        ("auto", "localhost", False),
-        ("auto", "0.0.0.0", True),
-        ("auto", "::", True),
-        ("auto", "10.0.0.1", True),
-        ("auto", "localhost.example.com", True),
-        ("on", "127.0.0.1", True),
-        ("off", "0.0.0.0", False),
+        ("127.0.0.1", True),
+        ("127.8.8.8", True),
+        ("::1", True),
+        ("localhost", True),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("10.0.0.1", False),
+        ("localhost.example.com", False),
     ],
 )
-def test_tokens_are_asked_for_where_others_reach_the_service(auth: str, host: str, asks: bool) -> None:
-    assert load_settings(STORES | {"GOVERNANCE_AUTH": auth, "HOST": host}).asks_for_tokens == asks
+def test_an_address_that_others_reach_is_told_from_one_of_this_machine(host: str, expected: bool) -> None:
+    assert is_loopback(host) == expected

@@ -21,10 +21,10 @@ CUSTOMER = EntityKind("customer", "Customer", show_customers)
 _NULLABLE = frozenset({"max_parallel_requests"})
 
 
-async def create_customer(change: Change, given: CustomerCreate) -> bytes:
+async def create_customer(change: Change, given: CustomerCreate, *, customer_id: str | None = None) -> bytes:
     """Answers the customer's JSON. Raises RefusedError."""
     check_limits(given)
-    customer_id = new_id()
+    customer_id = customer_id or new_id()
     columns = merged(CustomerColumns(name=given.name), given, nullable=_NULLABLE)
     await insert_customer(change.connection, customer_id, columns, now=change.now)
     await write_limits(change, LimitOwner("customer_id", customer_id), given)

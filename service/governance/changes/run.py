@@ -1,4 +1,4 @@
-"""Run a change: in one transaction, once for each Idempotency-Key, again when it met another change half-way."""
+"""Run a change: in one transaction, once for each Idempotency-Key, again and alone when it met another half-way."""
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
@@ -11,6 +11,7 @@ from service.governance.changes.change import Author, Change
 from service.store.idempotency import FirstAnswer, claim_key, find_first_answer, keep_answer
 from service.store.postgres import Connection, Store, StoreUnavailableError
 from service.store.refusals import ConcurrentChangeError
+from service.store.turns import take_turn
 
 _MAX_ATTEMPTS = 5
 
@@ -44,9 +45,10 @@ class Changes:
 
     async def run(self, work: Work, *, author: Author, once: Once | None = None, if_match: str | None = None) -> Answer:
         """Raises RefusedError and StoreUnavailableError; nothing was changed then."""
-        for _ in range(_MAX_ATTEMPTS):
+        for attempt in range(_MAX_ATTEMPTS):
             try:
                 async with self._store.transaction() as connection:
+                    await take_turn(connection, alone=attempt > 0)
                     change = Change(
                         connection=connection, sealer=self._sealer, now=self._clock(), author=author, if_match=if_match
                     )

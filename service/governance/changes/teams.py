@@ -24,10 +24,10 @@ TEAM = EntityKind("team", "Team", show_teams)
 _NULLABLE = frozenset({"max_parallel_requests", "customer_id"})
 
 
-async def create_team(change: Change, given: TeamCreate) -> bytes:
+async def create_team(change: Change, given: TeamCreate, *, team_id: str | None = None) -> bytes:
     """Answers the team's JSON. Raises RefusedError."""
     check_limits(given)
-    team_id = new_id()
+    team_id = team_id or new_id()
     await insert_team(change.connection, team_id, _columns(TeamColumns(name=given.name), given), now=change.now)
     await write_limits(change, LimitOwner("team_id", team_id), given)
     return await finish_creation(change, TEAM, team_id)
