@@ -3,29 +3,43 @@
 from typing import Any, Literal
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from service.domain.access import RouteScope
+from service.domain.documents import FieldWarning
 from service.http.auth import Handler
 
 API = "/api/governance"
+JSON = "application/json"
 
 
 class Parameter(msgspec.Struct, frozen=True):
-    """A query parameter. A name that ends with `*` stands for all that begin so."""
+    """A query parameter. A name that ends with `*` stands for all that begin so; `choices` are all it may be.
+
+    `narrowed` is what JSON Schema has to say of it beyond its kind.
+    """
 
     name: str
-    kind: Literal["text", "number", "flag"]
+    kind: Literal["text", "number", "flag", "instant"]
     says: str
+    choices: tuple[str, ...] = ()
+    narrowed: dict[str, Any] = {}
 
 
 class Contract(msgspec.Struct, frozen=True, kw_only=True):
-    """`body` is the type of the JSON body, `answer` the type of each field of the answer's JSON object."""
+    """`body` is the type of the JSON body, `answer` that of the answer, or of each field of its JSON object.
+
+    A field of `answer` that is not always there has UnsetType among its types. `refusals` are statuses the route
+    answers beside those that follow from its parameters, body and scope. What is not JSON says so in `media_types`.
+    """
 
     says: str
     body: type[msgspec.Struct] | None = None
-    answer: dict[str, Any] = {}
+    answer: Any = {}
     query: tuple[Parameter, ...] = ()
     status: int = 200
+    refusals: tuple[int, ...] = ()
+    media_types: tuple[str, ...] = (JSON,)
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -43,6 +57,9 @@ OFFSET = Parameter("offset", "number", "how many to leave out")
 SEARCH = Parameter("search", "text", "what the name holds, in any case")
 FROM_MEMORY = Parameter("from_memory", "flag", "usage is live with it and without it")
 PAGE = (LIMIT, OFFSET, SEARCH)
+# Of lists that refuse a negative number.
+STRICT_LIMIT, STRICT_OFFSET = (msgspec.structs.replace(each, narrowed={"minimum": 0}) for each in (LIMIT, OFFSET))
+STRICT_PAGE = (STRICT_LIMIT, STRICT_OFFSET, SEARCH)
 
 
 def one(field: str, kind: Any) -> dict[str, Any]:
@@ -57,4 +74,17 @@ def page(field: str, kind: Any) -> dict[str, Any]:
 
 def change(field: str | None = None, kind: Any = None) -> dict[str, Any]:
     """The answer to a change: `warnings` is there when something of the body was not understood."""
-    return {"message": str, **({field: kind} if field else {}), "warnings": list[dict[str, str]]}
+    return {"message": str, **({field: kind} if field else {}), "warnings": list[FieldWarning] | UnsetType}
+
+
+def is_optional(kind: Any) -> bool:
+    """Whether a field of an answer may be left out."""
+    return UnsetType in getattr(kind, "__args__", ())
+
+
+def answer_type(contract: Contract, name: str) -> Any:
+    """The type of the whole answer: an object of that name, when it has no type of its own."""
+    if not isinstance(contract.answer, dict):
+        return contract.answer
+    fields = [(field, kind, UNSET) if is_optional(kind) else (field, kind) for field, kind in contract.answer.items()]
+    return msgspec.defstruct(name, fields, kw_only=True, module=__name__)
