@@ -12,6 +12,8 @@ from msgspec import UNSET, UnsetType, inspect
 from service.domain.refusals import RefusedError, invalid
 
 _PATH = re.compile(r"^(?P<message>.*) - at (?:`key` in )?`\$(?P<path>.*)`$", re.DOTALL)
+_MISSING = re.compile(r"Object missing required field `(\w+)`")
+_TOO_SMALL = re.compile(r"Expected `(float|int)` >")
 _MOST_WARNINGS = 50
 _LONGEST_SHOWN_NAME = 64
 _NOT_PLAIN = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -62,9 +64,16 @@ def shown_name(name: str) -> str:
 def _refusal(error: msgspec.ValidationError, path: str) -> RefusedError:
     match = _PATH.match(str(error))
     message = match["message"] if match else str(error)
-    # A pattern says less than its purpose: names and keys hold plain characters only.
-    plain = "holds characters it may not hold" if "matching regex" in message else message
-    return invalid(path + match["path"] if match else path, plain)
+    at = path + match["path"] if match else path
+    missing = _MISSING.fullmatch(message)
+    if missing is not None:
+        return invalid(f"{at}.{missing[1]}", f"{missing[1]} is required")
+    if "matching regex" in message:
+        # A pattern says less than its purpose: names and keys hold plain characters only.
+        return invalid(at, "holds characters it may not hold")
+    if at.endswith("max_limit") and _TOO_SMALL.match(message) is not None:
+        return invalid(at, "max limit cannot be negative or zero")
+    return invalid(at, message)
 
 
 def _with_whole_numbers(value: Any) -> Any:
