@@ -41,7 +41,7 @@ def query_number(request: web.Request, name: str, *, negative: bool = True) -> i
     if not text:
         return None
     if not _WHOLE_NUMBER.fullmatch(text):
-        raise bad_request(f"query parameter '{name}' must be a number, a whole one")
+        raise bad_request(f"query parameter '{name}' must be a number")
     if int(text) < 0 and not negative:
         raise bad_request(f"query parameter '{name}' must be non-negative")
     return int(text)

@@ -26,10 +26,10 @@ SELECT id, metric, token_max_limit, token_reset_duration, request_max_limit, req
 -- Its windows are anchored at its creation.
 -- Uses budgets_pkey.
 INSERT INTO budgets (id, customer_id, team_id, virtual_key_id, provider_config_id, model_config_id, position,
-                     max_limit_nanousd, reset_duration, quarter_start_month, anchored_at, created_at)
+                     max_limit_nanousd, reset_duration, quarter_start_month, anchored_at, created_at, updated_at)
 VALUES (:budget_id::text, :customer_id::text, :team_id::text, :virtual_key_id::text, :provider_config_id::bigint,
         :model_config_id::text, :position::integer, :max_limit_nanousd::bigint, :reset_duration::text,
-        :quarter_start_month::smallint, :created_at::timestamptz, :created_at);
+        :quarter_start_month::smallint, :created_at::timestamptz, :created_at, :created_at);
 
 -- name: update_budget(budget_id, position, max_limit_nanousd, reset_duration, quarter_start_month)!
 -- A changed period starts a new epoch (trigger); a budget that is as it should be is not written.
@@ -56,10 +56,10 @@ UPDATE budgets SET epoch = epoch + 1 WHERE id = ANY (:budget_ids::text[]);
 -- Uses rate_limits_pkey.
 INSERT INTO rate_limits (id, customer_id, team_id, virtual_key_id, provider_config_id, model_config_id, metric,
                          token_max_limit, token_reset_duration, request_max_limit, request_reset_duration, anchored_at,
-                         created_at)
+                         created_at, updated_at)
 VALUES (:rate_limit_id::text, :customer_id::text, :team_id::text, :virtual_key_id::text, :provider_config_id::bigint,
         :model_config_id::text, :metric::text, :token_max_limit::bigint, :token_reset_duration::text,
-        :request_max_limit::bigint, :request_reset_duration::text, :created_at::timestamptz, :created_at);
+        :request_max_limit::bigint, :request_reset_duration::text, :created_at::timestamptz, :created_at, :created_at);
 
 -- name: update_rate_limit(rate_limit_id, token_max_limit, token_reset_duration, request_max_limit, request_reset_duration)!
 -- A changed period starts a new epoch of its metric (trigger); a rate limit that is as it should be is not written.

@@ -139,7 +139,7 @@ async def test_a_deleted_customer_leaves_its_teams_and_virtual_keys(api: TestApi
 @pytest.mark.parametrize(
     ("body", "status", "path"),
     [
-        ({}, 400, "$"),
+        ({}, 400, "$.name"),
         ({"name": ""}, 400, "$.name"),
         ({"name": 5}, 400, "$.name"),
         ({"name": "a\u0000b"}, 400, "$.name"),

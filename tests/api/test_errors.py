@@ -53,7 +53,7 @@ def assert_guarded(response: ClientResponse) -> None:
 
 async def test_a_bad_value_is_a_400_that_names_it(storeless_api: TestApi) -> None:
     response = await storeless_api.get(CUSTOMERS, params={"limit": "many"})
-    await assert_refused(response, 400, "query parameter 'limit' must be a whole number")
+    await assert_refused(response, 400, "query parameter 'limit' must be a number")
 
 
 @pytest.mark.parametrize("path", ["/", "/nope", "/api/governance", f"{CUSTOMERS}/", f"{CUSTOMERS}/a/b", "/{path}"])

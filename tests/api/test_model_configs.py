@@ -215,7 +215,7 @@ async def test_a_scope_model_and_provider_is_taken_once(api: TestApi, make: Fact
 @pytest.mark.parametrize(
     ("body", "status", "path"),
     [
-        ({}, 400, "$"),
+        ({}, 400, "$.model_name"),
         ({"model_name": ""}, 400, "$.model_name"),
         ({"model_name": "m", "provider": "a\u0000"}, 400, "$.provider"),
         ({"model_name": "m", "scope": "planet"}, 400, "$.scope"),

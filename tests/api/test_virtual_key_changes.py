@@ -203,7 +203,7 @@ async def test_another_calendar_keeps_the_usage_of_everything_the_key_has(
         ({"metadata": {"bad key": "x"}}, "$.metadata"),
         ({"metadata": {"isAsyncRequest": "x"}}, "$.metadata.isAsyncRequest"),
         ({"metadata": {f"k{n}": "x" for n in range(51)}}, "$.metadata"),
-        ({"provider_configs": [{"allowed_models": []}]}, "$.provider_configs[0]"),
+        ({"provider_configs": [{"allowed_models": []}]}, "$.provider_configs[0].provider"),
         ({"provider_configs": [{"provider": "a"}, {"provider": "a"}]}, "$.provider_configs[1].provider"),
         (
             {"provider_configs": [{"provider": "a", "allowed_models": ["*", "b"]}]},
