@@ -8,16 +8,15 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from service.http.contract import API, JSON, Contract, Parameter, Route, answer_type
+from service.http.contract import API, JSON, Contract, Route, answer_type
 from service.http.errors import json_response
 from service.http.openapi_names import operation_id, tag_of
+from service.http.openapi_parameters import PATH_ID, is_change, parameters_of
 from service.http.openapi_schemas import Schema, component_schemas, reachable
-from service.http.parameters import LONGEST_TEXT
 from service.http.reading import USAGE_SOURCE
 
 DOCUMENT = web.AppKey("openapi_document", bytes)
 
-_PATH_ID = re.compile(r"\{(\w+)\}")
 # Entities with live numbers.
 _LIMITS = {"Budget", "RateLimit"}
 _BEARER = "bearer"
@@ -74,7 +73,9 @@ def build_document(routes: Sequence[Route]) -> dict[str, Any]:
     schemas, components = component_schemas([*answers, *bodies, Error])
     paths: dict[str, dict[str, Any]] = {}
     for route, answer in zip(routes, schemas, strict=False):
-        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, answer, components)
+        operation = _operation(route, answer, components)
+        operation["responses"][str(route.contract.status)] |= _links(route, routes)
+        paths.setdefault(route.path, {})[route.method.lower()] = operation
     return {
         "openapi": "3.1.0",
         "info": {"title": "LLM governance", "version": _version(), "description": _DESCRIPTION},
@@ -97,7 +98,7 @@ def _operation(route: Route, answer: Schema, components: Mapping[str, Schema]) -
         "summary": contract.says,
         "tags": [tag_of(route)],
         "security": _security(route),
-        "parameters": [*_path_parameters(route), *map(_query_parameter, contract.query), *_header_parameters(route)],
+        "parameters": parameters_of(route),
         "responses": {
             str(contract.status): _success(route, answer, components),
             **{str(status): {"$ref": f"#/components/responses/Refusal{status}"} for status in _refusals(route)},
@@ -122,15 +123,29 @@ def _success(route: Route, answer: Schema, components: Mapping[str, Schema]) -> 
     return {"description": "Done", "content": content, **({"headers": headers} if headers else {})}
 
 
+def _links(route: Route, routes: Sequence[Route]) -> dict[str, Any]:
+    """From what was made to all that can be done with it by its id."""
+    if route.method != "POST" or not isinstance(route.contract.answer, dict):
+        return {}
+    entity = next((field for field in route.contract.answer if field != "message"), "")
+    links: dict[str, Any] = {}
+    for other in routes:
+        below = re.fullmatch(re.escape(route.path) + r"/\{(\w+)\}(/\w+)?", other.path)
+        if below:
+            parameters = {below[1]: f"$response.body#/{entity}/id"}
+            links[operation_id(other)] = {"operationId": operation_id(other), "parameters": parameters}
+    return {"links": links} if links else {}
+
+
 def _answer_headers(route: Route, parts: set[str]) -> dict[str, Any]:
     headers: dict[str, str] = {}
     if parts & _LIMITS and route.method == "GET":
         headers[USAGE_SOURCE] = "`live`, or `ledger` when Redis does not answer"
     if route.path.endswith("}") and route.method == "GET" and route.scope != "open":
         headers["ETag"] = "of the configuration, not of live usage; If-Match takes it"
-    if _is_change(route):
+    if is_change(route):
         headers |= {"X-Request-Id": "as the audit log has it", "ETag": "of the entity as it is now"}
-    if _is_change(route) and route.method == "POST":
+    if is_change(route) and route.method == "POST":
         headers["Idempotent-Replayed"] = "`true` when this is the first answer again"
     return {name: {"description": says, "schema": {"type": "string"}} for name, says in headers.items()}
 
@@ -141,43 +156,12 @@ def _refusals(route: Route) -> list[int]:
     found = set(contract.refusals)
     found |= {503} if route.scope != "open" or route.path == "/ready" else set()
     found |= {400, 401, 403} if route.scope != "open" else set()
-    found |= {400, 404} if _PATH_ID.search(route.path) else set()
+    found |= {400, 404} if PATH_ID.search(route.path) else set()
     found |= {400} if contract.query else set()
     found |= {400, 404, 409, 413, 415} if contract.body is not None else set()
-    found |= {409} if _is_change(route) else set()
-    found |= {412} if _is_change(route) and route.method in ("PUT", "DELETE") else set()
+    found |= {409} if is_change(route) else set()
+    found |= {412} if is_change(route) and route.method in ("PUT", "DELETE") else set()
     return sorted(found)
-
-
-def _is_change(route: Route) -> bool:
-    return route.method != "GET" and route.scope == "admin"
-
-
-def _path_parameters(route: Route) -> list[dict[str, Any]]:
-    return [
-        {"name": name, "in": "path", "required": True, "schema": _TEXT | {"minLength": 1}}
-        for name in _PATH_ID.findall(route.path)
-    ]
-
-
-def _query_parameter(parameter: Parameter) -> dict[str, Any]:
-    described = {"name": parameter.name, "in": "query", "description": parameter.says}
-    schema = {"type": "string", "enum": [*parameter.choices, ""]} if parameter.choices else _KINDS[parameter.kind]
-    schema = schema | parameter.narrowed
-    if not parameter.name.endswith("*"):
-        return described | {"schema": schema}
-    # An object in this style is a parameter for each of its properties.
-    beginning = parameter.name.removesuffix("*")
-    names = {"pattern": f"^{re.escape(beginning)}{_KEY}$", "maxLength": len(beginning) + _LONGEST_KEY}
-    schema = {"type": "object", "propertyNames": names, "additionalProperties": schema}
-    return described | {"name": beginning, "style": "form", "explode": True, "schema": schema}
-
-
-def _header_parameters(route: Route) -> list[dict[str, Any]]:
-    if not _is_change(route):
-        return []
-    name = "Idempotency-Key" if route.method == "POST" else "If-Match"
-    return [{"name": name, "in": "header", **_HEADERS[name]}]
 
 
 def _refusal(status: int) -> dict[str, Any]:
@@ -200,26 +184,6 @@ def _version() -> str:
         return "0"
 
 
-# As `parameters.py` reads them.
-_TEXT: Schema = {"type": "string", "maxLength": LONGEST_TEXT, "pattern": r"^[^\x00-\x1f\x7f-\x9f]*$"}
-_MOST = 10**15 - 1
-_KEY, _LONGEST_KEY = "[A-Za-z0-9._-]+", 256
-_KINDS: dict[str, Schema] = {
-    "text": _TEXT,
-    "instant": {"anyOf": [{"type": "string", "format": "date-time"}, {"const": ""}]},
-    "number": {"type": "integer", "minimum": -_MOST, "maximum": _MOST},
-    "flag": {"type": "string", "enum": ["true", "false", "1", "0", ""]},
-}
-_HEADERS: dict[str, dict[str, Any]] = {
-    "Idempotency-Key": {
-        "description": "with the same key the same request is done once, and answered alike",
-        "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
-    },
-    "If-Match": {
-        "description": "the ETag of a read: refuse when the entity was changed since",
-        "schema": {"type": "string"},
-    },
-}
 _DESCRIPTION = (
     f"Budgets, limits and allow-lists for LLM traffic. Everything under `{API}` has the wire of Bifrost's governance "
     "API. Money is in US dollars; HEAD answers wherever GET does."

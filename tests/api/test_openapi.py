@@ -109,6 +109,15 @@ async def test_what_a_change_takes_and_answers_beside_its_body_is_told(document:
     assert refusals == {"200", "400", "401", "403", "404", "409", "412", "413", "415", "503"}
 
 
+async def test_what_is_made_is_linked_to_all_that_can_be_done_with_it(document: Any) -> None:
+    made = document["paths"][f"{API}/teams"]["post"]["responses"]["200"]
+    assert set(made["links"]) == {"get_team", "update_team", "delete_team"}
+    expected = {"operationId": "get_team", "parameters": {"team_id": "$response.body#/team/id"}}
+    assert made["links"]["get_team"] == expected
+    keys = document["paths"][f"{API}/virtual-keys"]["post"]["responses"]["200"]
+    assert "rotate_virtual_key" in keys["links"]
+
+
 async def test_no_python_pattern_is_left_in_the_document(document: Any) -> None:
     patterns = [value for path, value in walk(document) if path.endswith(".pattern") and isinstance(value, str)]
     assert patterns
@@ -176,3 +185,39 @@ async def test_the_document_holds_no_secret(storeless_api: TestApi, storeless_se
     text = await (await storeless_api.get("/openapi.json")).text()
     assert storeless_settings.encryption_key not in text
     assert json.loads(text)["info"]["title"] == "LLM governance"
+
+
+@pytest.mark.parametrize("duration", ["30s", "1h30m", "1.5h", "1d", "12M", "1Q", "daily", "quarterly"])
+async def test_a_duration_of_the_grammar_is_in_the_document(document: Any, duration: str) -> None:
+    schema = document["components"]["schemas"]["BudgetInput"]
+    assert faults(document, schema, {"max_limit": 5, "reset_duration": duration}) == []
+
+
+@pytest.mark.parametrize("duration", ["", "soon", "1", "1d2h", "-1s", "1D", "1 d"])
+async def test_what_is_no_duration_is_not_in_the_document(document: Any, duration: str) -> None:
+    schema = document["components"]["schemas"]["BudgetInput"]
+    assert faults(document, schema, {"max_limit": 5, "reset_duration": duration}) != []
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("TeamCreate", {"name": "a", "budget": {}, "budgets": []}),
+        ("RateLimitInput", {"token_max_limit": 5}),
+        ("RateLimitInput", {"token_max_limit": 5, "token_reset_duration": ""}),
+        ("RateLimitInput", {"token_max_limit": 5, "token_reset_duration": "1Q"}),
+        ("BudgetInput", {"max_limit": 5, "reset_duration": "1d", "reset_config": {"quarter_start_month": 2}}),
+        ("BudgetInput", {"max_limit": 1e-10, "reset_duration": "1d"}),
+        ("VirtualKeyCreate", {"name": "a", "team_id": "b", "customer_id": "c"}),
+        ("OverrideInput", {"amount": 5, "mode": "cycles"}),
+        ("OverrideInput", {"amount": 5, "mode": "forever", "cycles": 1}),
+    ],
+)
+async def test_rules_between_fields_are_in_the_document(document: Any, kind: str, body: Any) -> None:
+    assert faults(document, document["components"]["schemas"][kind], body) != []
+
+
+async def test_a_whole_number_may_be_written_with_a_point(api: TestApi) -> None:
+    limits = {"token_max_limit": 5.0, "token_reset_duration": "1h"}
+    response = await api.post(f"{API}/teams", json={"name": "a", "rate_limit": limits})
+    assert (await response.json())["team"]["rate_limit"]["token_max_limit"] == 5
