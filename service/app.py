@@ -24,6 +24,7 @@ from service.http.audit_logs import AUDIT_STORE
 from service.http.auth import GATEKEEPER, authorize_principal
 from service.http.body import REFUSE_UNKNOWN_FIELDS
 from service.http.changing import CHANGES
+from service.http.cors import ORIGINS, answer_preflights, name_allowed_origin, parse_origins
 from service.http.customers import MASKED_TREE_READER, TREE_READER
 from service.http.health import LIFECYCLE, PROBES, Lifecycle
 from service.http.malformed import answer_malformed_requests
@@ -55,11 +56,14 @@ def utc_now() -> datetime:
 def build_app(settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> web.Application:
     """The application; its stores are opened when it starts and closed when it stops."""
     app = web.Application(
-        middlewares=[answer_failures, authorize_principal], client_max_size=settings.max_body_kb * 1024
+        middlewares=[answer_failures, answer_preflights, authorize_principal],
+        client_max_size=settings.max_body_kb * 1024,
     )
     app[LIFECYCLE] = Lifecycle()
     app[ROTATION_COOLDOWN] = timedelta(seconds=settings.rotation_cooldown_seconds)
     app[REFUSE_UNKNOWN_FIELDS] = settings.unknown_fields == "refuse"
+    if origins := parse_origins(settings.allowed_origins):
+        app[ORIGINS] = origins
     answer_malformed_requests()
 
     async def stores(app: web.Application) -> AsyncIterator[None]:
@@ -91,7 +95,7 @@ def build_app(settings: Settings, *, clock: Callable[[], datetime] = utc_now) ->
         await counters.close()
         await store.close()
 
-    app.on_response_prepare.append(add_headers)
+    app.on_response_prepare.extend((add_headers, name_allowed_origin))
     app.cleanup_ctx.append(stores)
     add_routes(app)
     return app

@@ -17,6 +17,10 @@ class SettingsError(Exception):
     """One line per variable that cannot be used: which, what was wrong, what is allowed. Values are not repeated."""
 
 
+_ORIGIN = r"(\*|[a-zA-Z][a-zA-Z0-9+.-]*://([a-zA-Z0-9.*-]+|\[[0-9a-fA-F:]+\])(:[0-9]{1,5})?)"
+_ORIGINS = rf"^{_ORIGIN}(\s*,\s*{_ORIGIN})*$"
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Every field is an environment variable of the name in `VARIABLES`; the description is its documentation."""
 
@@ -37,6 +41,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     unknown_fields: Annotated[
         Literal["warn", "refuse"], Meta(description="whether a JSON field nobody reads is warned of or refused")
     ] = "warn"
+    allowed_origins: Annotated[
+        str, Meta(pattern=_ORIGINS, description="pages that may call from a browser; `*`: all, empty: none")
+    ] = ""
     rotation_cooldown_seconds: Annotated[
         int, Meta(ge=0, le=2_592_000, description="how long a rotated virtual key's old value goes on working")
     ] = 0
@@ -167,6 +174,7 @@ def _allowed(hint: Any) -> str:
 
 _HOST = re.compile(r"(\[[0-9a-fA-F:.%]*\]|[^:\[\]]*)(:[0-9]{1,5})?")
 _EXAMPLES = {
+    _ORIGINS: "https://app.example.com,https://*.example.com",
     "^postgres(ql)?://": "postgresql://user:password@host:5432/database",
     "^(rediss?|unix)://": "redis://host:6379/0, rediss://… for TLS, or unix:///path",
 }

@@ -44,6 +44,8 @@ def converted(document: Any, kind: type[T], path: str = "$") -> T:
             return msgspec.convert(_with_whole_numbers(document), kind)
         except msgspec.ValidationError as error:
             raise _refusal(error, path) from error
+        except RecursionError as error:
+            raise invalid(path, "is nested too deeply") from error
 
 
 def unknown_fields(document: Any, kind: type[msgspec.Struct], path: str = "$") -> list[FieldWarning]:

@@ -1,4 +1,4 @@
-"""Provider keys, MCP clients and pricing overrides by their ids, as they are shown.
+"""Provider keys, MCP clients, pricing overrides and routing rules by their ids, as they are shown.
 
 They have no limits and belong to the whole deployment, so each is a template without a hole, of the tenant `global`;
 everyone sees the same of them, at any time.
@@ -20,6 +20,7 @@ from service.domain.catalogue import (
     PricingOverrideEntity,
     ProviderKeyEntity,
 )
+from service.domain.routing import RoutingRuleEntity
 from service.governance.tree.limits import set_or_left_out
 from service.governance.tree.shown import Shown
 from service.governance.tree.template import Meters, make_template
@@ -27,6 +28,7 @@ from service.store.mcp_clients import load_mcp_clients
 from service.store.postgres import Connection
 from service.store.pricing_overrides import load_pricing_overrides
 from service.store.provider_keys import load_provider_keys
+from service.store.routing_rules import load_routing_rules
 from service.store.trees import Row
 
 _TENANT_ID = "global"
@@ -71,6 +73,11 @@ async def show_pricing_overrides(connection: Connection, ids: Sequence[str], **_
     return _in_order(ids, {row["id"]: _pricing_override(row) for row in rows})
 
 
+async def show_routing_rules(connection: Connection, ids: Sequence[str], **_: object) -> list[Shown]:
+    rows = await load_routing_rules(connection, ids)
+    return _in_order(ids, {row["id"]: _routing_rule(row) for row in rows})
+
+
 def mcp_client_number(mcp_client_id: str) -> int | None:
     """None for what is no id of an MCP client."""
     if not (mcp_client_id.isascii() and mcp_client_id.isdecimal()) or mcp_client_id.startswith("0"):
@@ -103,6 +110,11 @@ def _listed_mcp_client(row: Row) -> ListedMcpClient:
 def _pricing_override(row: Row) -> PricingOverrideEntity:
     patch = bytes(row["pricing_patch"]).decode()
     return PricingOverrideEntity(**(_set_columns(row) | {"pricing_patch": patch}))
+
+
+def _routing_rule(row: Row) -> RoutingRuleEntity:
+    """`scope_id` is null for the whole deployment, and not left out."""
+    return RoutingRuleEntity(**(_set_columns(row) | {"scope_id": row["scope_id"]}))
 
 
 def _set_columns(row: Row) -> dict[str, Any]:

@@ -18,7 +18,7 @@ _LIVE = frozenset(
 _SECRET = frozenset({"value"})
 _STAMPS = frozenset({"created_at", "updated_at"})
 # What a client put there, under names of its own.
-_FREE = frozenset({"metadata", "profile", "config", "claims"})
+_FREE = frozenset({"metadata", "profile", "config", "claims", "query"})
 _ETAG_BYTES = 16
 
 Configuration = dict[str, Any]

@@ -4,8 +4,8 @@ import re
 
 from service.http.contract import API, Route
 
-# Bifrost has some lists beside its governance API.
-_PREFIXES = (f"{API}/", "/api/")
+# Bifrost has some lists beside its governance API, and its routing rules a second time.
+_PREFIXES = (f"{API}/", "/api/routing/", "/api/")
 _VERBS = {"POST": "create", "PUT": "update", "DELETE": "delete", "PATCH": "edit"}
 _NOT_WORD = re.compile(r"[^a-z0-9]+")
 

@@ -17,6 +17,7 @@ from service.http import (
     pricing_overrides,
     provider_keys,
     provider_limits,
+    routing_rules,
     teams,
     virtual_keys,
 )
@@ -37,6 +38,7 @@ ROUTES = (
     *provider_keys.ROUTES,
     *mcp_clients.ROUTES,
     *pricing_overrides.ROUTES,
+    *routing_rules.ROUTES,
     *catalogue.ROUTES,
     *audit_logs.ROUTES,
 )

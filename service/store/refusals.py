@@ -23,11 +23,15 @@ _CONSTRAINTS: dict[str, tuple[RefusalKind, str, str | None]] = {
         "There is a model config for this scope, model and provider already",
         "$.model_name",
     ),
+    "routing_rules_name_key": ("conflict", "A routing rule with this name already exists in this scope", "$.name"),
     "teams_customer_id_fkey": ("invalid", "there is no such customer", "$.customer_id"),
     "virtual_keys_customer_id_fkey": ("invalid", "there is no such customer", "$.customer_id"),
     "virtual_keys_team_id_fkey": ("invalid", "there is no such team", "$.team_id"),
     "model_configs_virtual_key_id_fkey": ("invalid", "there is no such virtual key", "$.scope_id"),
     "pricing_overrides_virtual_key_id_fkey": ("invalid", "there is no such virtual key", "$.virtual_key_id"),
+    "routing_rules_customer_id_fkey": ("invalid", "there is no such customer", "$.scope_id"),
+    "routing_rules_team_id_fkey": ("invalid", "there is no such team", "$.scope_id"),
+    "routing_rules_virtual_key_id_fkey": ("invalid", "there is no such virtual key", "$.scope_id"),
     "time_zone_name_check": ("invalid", "is no IANA time zone", "$.time_zone"),
 }
 

@@ -228,3 +228,11 @@ async def test_every_change_is_in_the_audit_log(api: TestApi, connection: Connec
     assert rows[1]["request_id"] == "r-1"
     assert '"name": ["Acme", "B"]' in rows[1]["text"]
     assert "updated_at" not in rows[1]["text"]
+
+
+async def test_a_body_nested_without_end_is_refused(api: TestApi) -> None:
+    nested = b'{"a":' * 900 + b"1" + b"}" * 900
+    response = await api.post(
+        CUSTOMERS, data=b'{"name":5,"query":' + nested + b"}", headers={"Content-Type": "application/json"}
+    )
+    assert response.status == 400, await response.text()

@@ -44,6 +44,7 @@ LIBRARY_HOMES = {
     "asyncpg": {"service.store", "service.demo"},
     "aiosql": {"service.store"},
     "redis": {"service.counters"},
+    "cel_expr_python": {"service.domain"},
     "cryptography": {"service.domain"},
     "click": {"service.cli"},
     "psutil": {"service.embedded"},

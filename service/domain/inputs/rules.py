@@ -13,6 +13,7 @@ from service.domain.inputs.limits import BudgetInput, LimitsInput, RateLimitInpu
 from service.domain.inputs.mcp_clients import McpClientInput
 from service.domain.inputs.model_configs import ModelConfigCreate, ModelConfigInput
 from service.domain.inputs.pricing import SCOPE_IDS, PricingOverrideCreate
+from service.domain.inputs.routing import RoutingRuleCreate, TargetInput
 from service.domain.inputs.virtual_keys import OverrideInput, VirtualKeyInput
 from service.domain.pricing import SCOPES
 
@@ -69,6 +70,23 @@ RULES: dict[type[msgspec.Struct], tuple[Rule, ...]] = {
             {"match_type": {"const": "exact"}, "pattern": {"pattern": r"^[^*]+$"}},
             {"match_type": {"const": "wildcard"}, "pattern": {"pattern": r"^[^*]+\*$"}},
         ),
+    ),
+    TargetInput: (
+        {
+            "anyOf": [
+                {"properties": {"key_id": _NONE}},
+                {"properties": {"provider": {"type": "string", "minLength": 1}}, "required": ["provider"]},
+            ]
+        },
+    ),
+    RoutingRuleCreate: (
+        {"required": ["name", "targets"]},
+        {
+            "anyOf": [
+                {"properties": {"scope": {"enum": [None, "global", "user"]}}},
+                {"properties": {"scope_id": {"type": "string", "minLength": 1}}, "required": ["scope_id"]},
+            ]
+        },
     ),
     OverrideInput: (
         {
