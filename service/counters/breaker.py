@@ -24,11 +24,16 @@ class Breaker:
     def is_open(self) -> bool:
         return self._failures >= FAILURES_TO_OPEN
 
+    @property
+    def refuses(self) -> bool:
+        """Whether a call made now would not be let through."""
+        return self.is_open and self._monotonic_seconds() < self._next_probe_at_seconds
+
     @contextmanager
     def guard(self) -> Iterator[None]:
         """Around one call: whatever it raises is a failure. Raises BreakerOpenError instead of letting it be made."""
         if self.is_open:
-            if self._monotonic_seconds() < self._next_probe_at_seconds:
+            if self.refuses:
                 raise BreakerOpenError
             self._next_probe_at_seconds = self._monotonic_seconds() + PROBE_INTERVAL_SECONDS
         try:
