@@ -14,6 +14,7 @@ class ScriptBatcher:
     def __init__(self, lane: Lane, traffic: Traffic) -> None:
         self._lane = lane
         self.traffic = traffic
+        self.is_cluster = False
 
     @property
     def queued(self) -> int:

@@ -111,9 +111,9 @@ _decode_expired = msgspec.msgpack.Decoder(tuple[int, list[tuple[str, _StoredHold
 async def authorize(batcher: ScriptBatcher, tenant: Tenant, asked: AskedHold) -> Admission:
     """Check and reserve, all or nothing. Raises CountersUnavailableError: it may have been reserved then."""
     index = _index_key(asked.request_id)
-    keys = (*_keys(tenant), index)
+    keys: tuple[str, ...] = (*_keys(tenant), index)
     if batcher.is_cluster:
-        keys = keys[:-1]
+        keys = _keys(tenant)
         if asked.reserve:
             ttl_ms = (asked.expires_us - asked.now_us + FORGET_AFTER_US) // 1000
             await batcher.run(ScriptCall(_INDEX, (index,), _encode((tenant.id, ttl_ms))))

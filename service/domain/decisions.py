@@ -1,5 +1,5 @@
-"""Decisions: what may become of a call, by the names and statuses of Bifrost's wire, and one of our own for each that it
-does not have (parallel calls, counters that do not answer).
+"""Decisions: what may become of a call, by the names and statuses of Bifrost's wire, and two it does not have (parallel
+calls, counters that do not answer).
 """
 
 from typing import Literal
@@ -68,7 +68,7 @@ class Refusal(msgspec.Struct, frozen=True, gc=False):
 
 
 class Standing(msgspec.Struct, frozen=True, gc=False):
-    """A limit as a call finds it: nano-dollars, tokens, requests or calls; `requested` None asks for any room at all."""
+    """A limit as a call finds it: `requested` None asks for any room at all."""
 
     limit: Limit
     used: int

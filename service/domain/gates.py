@@ -1,5 +1,5 @@
-"""What a call must pass before its limits are looked at, in order: headers, the key, its state, provider and model, keys
-of the provider; and the MCP tools, which are looked at after the limits.
+"""What a call must pass before its limits are looked at: headers, the key, its state, provider, model, provider keys;
+and the MCP tools, which are looked at after the limits.
 """
 
 import re
@@ -56,7 +56,7 @@ def check_key(policy: Policy | None, now: datetime) -> Refusal | None:
 
 
 def find_candidates(policy: Policy, provider: str | None, model: str | None) -> Candidates | Refusal:
-    """The providers the key may use for this call, as they are configured; of a prefix in the model's name, that one."""
+    """The providers the key may use for this call; a provider may be the prefix of the model's name."""
     if provider is None and model is not None and "/" in model:
         prefix, _, rest = model.partition("/")
         if policy.allow_all_providers or policy.access_to(prefix) is not None:

@@ -32,7 +32,7 @@ class Holder(msgspec.Struct, frozen=True, gc=False):
 
 
 class Override(msgspec.Struct, frozen=True, gc=False):
-    """A temporary raise of a budget. `cycles` None is for ever; else it ends so many windows after the one it began in."""
+    """A temporary raise of a budget: for so many `cycles`, counted from the window of `anchor`, or for ever."""
 
     amount_nanousd: int
     cycles: int | None = None
@@ -57,7 +57,7 @@ class Limit(msgspec.Struct, gc=False):
     max_now: int = 0
     window_start_us: int = 0
     window_end_us: int = -1
-    # As authorize.lua has it: 'p' parallel calls, 'r' kept in Redis only, 'l' in the ledger; a capital letter in shadow.
+    # As authorize.lua has it: 'p' parallel calls, 'r' kept in Redis only, 'l' in the ledger; a capital in shadow.
     code: str = ""
 
     def __post_init__(self) -> None:
@@ -195,8 +195,8 @@ def _override_nanousd(override: Override | None, rule: ResetRule, now: datetime)
     """How much it raises the limit in the window of `now`."""
     if override is None:
         return 0
-    if override.cycles is not None and override.anchor is not None:
-        # A clock that was set back is in a window before the grant.
-        if max(windows_since(rule, override.anchor, now), 0) >= override.cycles:
-            return 0
-    return override.amount_nanousd
+    if override.cycles is None or override.anchor is None:
+        return override.amount_nanousd
+    # A clock that was set back is in a window before the grant.
+    passed = max(windows_since(rule, override.anchor, now), 0)
+    return override.amount_nanousd if passed < override.cycles else 0

@@ -2,8 +2,6 @@
 
 import msgspec
 
-from service.counters.holds import Hold
-
 _MOST_HOLDS = 100_000
 
 
@@ -33,8 +31,8 @@ def encode_details(details: HoldDetails) -> str:
     return _encode(details).decode()
 
 
-def decode_details(hold: Hold) -> HoldDetails:
-    return _decode(hold.details)
+def decode_details(details: str) -> HoldDetails:
+    return _decode(details)
 
 
 class KnownHolds:

@@ -15,9 +15,12 @@
 --          strings, amount '' reserves nothing and asks for any room at all. `others` are only read.
 -- Answers  msgpack, first what became of it, then what goes with that:
 --          ok | refused, used, held, used, held, … (before this call, of meters and others, decimal strings)
---          repeated, expires_us, used, held, … as first answered    conflict: the id was used for another call
---          ended: the id was settled, released or expired           cold, meter ids that must be loaded first
---          stale: a meter is of a newer epoch than the caller knows ahead, the start of a later window than the caller's
+--          repeated, expires_us, details, used, held, … as first answered
+--          conflict: the id was used for another call
+--          ended: the id was settled, released or expired
+--          cold, meter ids that must be loaded first
+--          stale: a meter is of a newer epoch than the caller knows
+--          ahead, the start of a later window than the caller's
 --          overdue: refused, but holds have expired that still take room
 --
 -- All or nothing, and safe to repeat: a request id that holds is answered as before. Everything is read and understood
@@ -30,7 +33,7 @@ if stored == 'e' then return cmsgpack.pack({ 'ended' }) end
 if stored then
     local hold = cmsgpack.unpack(stored)
     if hold[1] ~= fingerprint then return cmsgpack.pack({ 'conflict' }) end
-    return cmsgpack.pack({ 'repeated', hold[2], unpack(hold[5]) })
+    return cmsgpack.pack({ 'repeated', hold[2], hold[3], unpack(hold[5]) })
 end
 
 local count, total = #meters, #meters + #others

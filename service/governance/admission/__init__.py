@@ -1,1 +1,1 @@
-"""May this call be made? authorize.py is the use case; reserve.py asks Redis, without_redis.py decides when it is away."""
+"""May this call be made? authorize.py is the use case; reserve.py asks Redis, without_redis.py decides without it."""

@@ -10,7 +10,6 @@ from uuid import uuid4
 import msgspec
 
 from service.counters.client import CountersUnavailableError
-from service.counters.holds import Settled, note_holding, settle
 from service.domain.decisions import Refusal, Standing, refusal_of
 from service.domain.gates import Candidates, check_headers, check_key, check_tools, find_candidates
 from service.domain.inputs.calls import AuthorizeInput
@@ -28,11 +27,12 @@ from service.governance.admission.reserve import (
     StalePolicyError,
     TakenRequestIdError,
 )
-from service.governance.admission.verdict import EligibleProvider, Verdict
+from service.governance.admission.verdict import Verdict
 from service.governance.admission.without_redis import LocalDecisions
-from service.governance.holds import HoldDetails, KnownHolds, encode_details
+from service.governance.holds import HoldDetails, KnownHolds, decode_details, encode_details
 from service.governance.policies.cache import Policies
 from service.governance.policies.prices import PriceBook
+from service.store.postgres import StoreUnavailableError
 
 _MAX_ATTEMPTS = 4
 _NOTE_EVERY_US = 30_000_000
@@ -47,6 +47,16 @@ class AdmissionSettings(msgspec.Struct, frozen=True, kw_only=True):
     ttl_seconds: int = 300
     on_counters_unavailable: OnCountersUnavailable = "local"
     required_headers: Mapping[str, str] = {}
+
+
+class AdmissionParts(msgspec.Struct, frozen=True, kw_only=True):
+    """What admitting works with."""
+
+    policies: Policies
+    prices: PriceBook
+    reserver: Reserver
+    local: LocalDecisions
+    known_holds: KnownHolds
 
 
 class _Call(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,31 +76,23 @@ class Admission:
 
     def __init__(
         self,
-        policies: Policies,
-        prices: PriceBook,
-        reserver: Reserver,
-        local: LocalDecisions,
-        holds: KnownHolds,
+        parts: AdmissionParts,
         *,
         settings: AdmissionSettings,
         clock: Callable[[], datetime],
         draw: Callable[[], float] = random.random,
     ) -> None:
-        self._policies = policies
-        self._prices = prices
-        self._reserver = reserver
-        self._local = local
-        self._holds = holds
+        self._parts = parts
         self._settings = settings
         self._clock = clock
         self._draw = draw
         self._noted: dict[str, int] = {}
 
     async def authorize(self, given: AuthorizeInput) -> Verdict:
-        """Raises RefusedError for a request id that is another call's, StoreUnavailableError for an unknown key then."""
+        """Raises RefusedError for a request id of another call, StoreUnavailableError when Postgres would know."""
         now = self._clock()
         request_id = given.request_id or str(uuid4())
-        for _ in range(_MAX_ATTEMPTS):
+        for attempt in range(_MAX_ATTEMPTS):
             call = await self._pass_gates(given, request_id, now)
             if isinstance(call, Verdict):
                 return call
@@ -98,13 +100,15 @@ class Admission:
                 return await self._decide(call)
             except StalePolicyError:
                 # Told of by the counters before Postgres told.
-                self._policies.forget(call.policy.tenant.id, call.policy.revision + 1)
-                self._policies.forget(call.whole.tenant.id, call.whole.revision + 1)
+                self._parts.policies.forget(call.policy.tenant.id, call.policy.revision + 1)
+                self._parts.policies.forget(call.whole.tenant.id, call.whole.revision + 1)
+                if attempt == _MAX_ATTEMPTS - 1:
+                    raise StoreUnavailableError("the limits change faster than they are loaded") from None
             except TakenRequestIdError as error:
                 raise _taken(error) from error
             except CountersUnavailableError:
                 return await self._without_redis(call)
-        return await self._without_redis(call)
+        raise AssertionError("unreachable")
 
     async def _pass_gates(self, given: AuthorizeInput, request_id: str, now: datetime) -> "_Call | Verdict":
         now_us = to_us(now)
@@ -115,14 +119,14 @@ class Admission:
             refusal = Refusal("virtual_key_required", "a virtual key is required")
         if refusal is not None or value is None:
             return _refused(refusal, request_id, now_us)
-        policy = self._policies.known(value) or await self._policies.find(value)
+        policy = self._parts.policies.known(value) or await self._parts.policies.find(value)
         refusal = check_key(policy, now)
         if refusal is not None or policy is None:
             return _refused(refusal, request_id, now_us, policy)
         candidates = find_candidates(policy, given.provider, given.model)
         if isinstance(candidates, Refusal):
             return _refused(candidates, request_id, now_us, policy)
-        whole = await self._policies.whole()
+        whole = await self._parts.policies.whole()
         return _Call(
             given=given,
             request_id=request_id,
@@ -144,8 +148,13 @@ class Admission:
             provider = call.candidates.provider if access is None else access.provider
             others = [each for each in order if each is not access and each.provider not in blocked]
             reserved = await self._reserve(call, provider, others)
+            held_for = decode_details(reserved.details).provider if reserved.details else provider
+            if held_for != provider:
+                # Asked for again, and another provider was drawn: it holds for the one drawn first.
+                provider = held_for
+                reserved = await self._reserve(call, provider, [])
             own = call.policy.limits_of_provider(provider, call.candidates.model)
-            blocked |= _exhausted(call, others, reserved.others)
+            blocked |= _exhausted(others, reserved.others)
             verdict = self._verdict(call, provider, reserved)
             first = first or verdict
             if verdict.allowed or call.tools is not None or access is None:
@@ -165,28 +174,28 @@ class Admission:
         asked = self._asked(call, provider, has_global=bool(whole_path))
         whole = Reserved("ok", [], [], asked.expires_us)
         if whole_path:
-            whole = await self._reserver.reserve(call.whole.tenant, asked, whole_path)
+            whole = await self._parts.reserver.reserve(call.whole.tenant, asked, whole_path)
             await self._note(call.whole.tenant.id, call.now_us)
         if whole.outcome == "refused":
             asked = msgspec.structs.replace(asked, reserve=False)
         try:
             await self._note(call.policy.tenant.id, call.now_us)
-            own = await self._reserver.reserve(
-                call.policy.tenant, asked, call.policy.path(provider, model), _limits_of(call, others)
+            own = await self._parts.reserver.reserve(
+                call.policy.tenant, asked, call.policy.path(provider, model), _limits_of(others)
             )
         except BaseException:
             await self._give_back(call, whole)
             raise
-        if own.outcome == "refused":
+        if own.outcome == "refused" or (own.outcome == "repeated" and whole.outcome == "ok"):
             await self._give_back(call, whole)
         elif whole.outcome != "refused" and asked.reserve:
-            self._holds.add(call.request_id, call.policy.tenant.id)
+            self._parts.known_holds.add(call.request_id, call.policy.tenant.id)
         outcome = "refused" if "refused" in (whole.outcome, own.outcome) else own.outcome
-        return Reserved(outcome, whole.standings + own.standings, own.others, own.expires_us)
+        return Reserved(outcome, whole.standings + own.standings, own.others, own.expires_us, own.details)
 
     async def _give_back(self, call: _Call, whole: Reserved) -> None:
         if whole.outcome == "ok" and whole.standings:
-            await self._reserver.give_back(call.whole.tenant, call.request_id, now_us=call.now_us)
+            await self._parts.reserver.give_back(call.whole.tenant, call.request_id, now_us=call.now_us)
 
     async def _note(self, tenant_id: str, now_us: int) -> None:
         """Let whoever looks for expired holds know of the tenant, now and again."""
@@ -194,7 +203,7 @@ class Admission:
             return
         if len(self._noted) >= _MOST_NOTED:
             self._noted.clear()
-        await self._reserver.note(tenant_id, now_us=now_us)
+        await self._parts.reserver.note(tenant_id, now_us=now_us)
         self._noted[tenant_id] = now_us
 
     def _asked(self, call: _Call, provider: str | None, *, has_global: bool) -> Asked:
@@ -232,10 +241,8 @@ class Admission:
         if given.estimated_tokens is None or model is None:
             return None
         priced = PricedCall(model=model, provider_id=provider, virtual_key_id=call.policy.virtual_key_id)
-        tokens = Tokens(
-            input_tokens=given.estimated_input_tokens or 0, output_tokens=given.max_output_tokens or 0
-        )
-        return self._prices.cost_nanousd(priced, tokens)
+        tokens = Tokens(input_tokens=given.estimated_input_tokens or 0, output_tokens=given.max_output_tokens or 0)
+        return self._parts.prices.cost_nanousd(priced, tokens)
 
     async def _without_redis(self, call: _Call) -> Verdict:
         order = in_turn(call.candidates.providers, self._draw)
@@ -243,7 +250,7 @@ class Admission:
         model = call.candidates.model
         asked = self._asked(call, provider, has_global=False)
         limits = call.whole.path(provider, model) + call.policy.path(provider, model)
-        decided = await self._local.decide(asked, limits)
+        decided = await self._parts.local.decide(asked, limits)
         if decided is None:
             verdict = _refused(
                 Refusal("counters_unavailable", "the counters do not answer"), call.request_id, call.now_us, call.policy
@@ -280,11 +287,11 @@ def _refuses(standing: Standing) -> bool:
     return standing.is_violated and not standing.limit.shadow
 
 
-def _limits_of(call: _Call, others: Sequence[ProviderAccess]) -> list[Limit]:
+def _limits_of(others: Sequence[ProviderAccess]) -> list[Limit]:
     return [limit for each in others for limit in each.limits]
 
 
-def _exhausted(call: _Call, others: Sequence[ProviderAccess], standings: Sequence[Standing]) -> dict[str, Limit]:
+def _exhausted(others: Sequence[ProviderAccess], standings: Sequence[Standing]) -> dict[str, Limit]:
     found = ((each.provider, first_violated(standings, each.limits)) for each in others)
     return {provider: limit for provider, limit in found if limit is not None}
 

@@ -1,4 +1,4 @@
-"""Which provider a call goes to when its caller leaves that open: drawn by weight, those that are exhausted passed over."""
+"""Which provider a call goes to when its caller leaves that open: drawn by weight, exhausted ones passed over."""
 
 from collections.abc import Callable, Sequence
 

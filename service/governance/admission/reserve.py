@@ -47,18 +47,19 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Reserved(msgspec.Struct, frozen=True, gc=False):
-    """`repeated`: the call held already, and stands as it was first told."""
+    """`repeated`: the call held already, by these `details`, and stands as it was first told."""
 
     outcome: Literal["ok", "refused", "repeated"]
     standings: list[Standing]
     others: list[Standing]
     expires_us: int
+    details: str = ""
 
 
 class Reserver:
     """`expire` ends the holds of a tenant that have expired, because they take room."""
 
-    def __init__(self, batcher: ScriptBatcher, usage: Usage, *, expire: Callable[[str], Awaitable[None]]) -> None:
+    def __init__(self, batcher: ScriptBatcher, usage: Usage, *, expire: Callable[[str], Awaitable[object]]) -> None:
         self._batcher = batcher
         self._usage = usage
         self._expire = expire
@@ -85,8 +86,8 @@ class Reserver:
                     asked.expires_us,
                 )
             elif outcome == "repeated":
-                standings = _standings(asked, limits, rest[1:])
-                return Reserved("repeated", standings, [], int(rest[0]))
+                standings = _standings(asked, limits, rest[2:])
+                return Reserved("repeated", standings, [], int(rest[0]), str(rest[1]))
             elif outcome == "cold":
                 await self._load(tenant, [limit for limit in (*limits, *others) if limit.meter_id in rest], now_us)
             elif outcome == "ahead":

@@ -119,7 +119,7 @@ def _standing_json(standing: Standing, *, allowed: bool, now_us: int) -> bytes:
 
 
 def _window_json(start_us: int, end_us: int, *, now_us: int) -> bytes:
-    return b'%s%d' % (_window_prefix(start_us, end_us), max(-((now_us - end_us) // _US_PER_SECOND), 1))
+    return b"%s%d" % (_window_prefix(start_us, end_us), max(-((now_us - end_us) // _US_PER_SECOND), 1))
 
 
 @lru_cache(maxsize=4096)

@@ -1,7 +1,7 @@
 """Decide while Redis does not answer, as the setting says: refuse, allow, or allow from what is known here.
 
-What is known here: usage as the ledger had it last, and the calls this worker admitted meanwhile. The room that leaves is
-shared by all workers, each keeps to its part of it.
+What is known here: usage as the ledger had it last, and the calls this worker admitted meanwhile. The room that leaves
+is shared by all workers, each keeps to its part of it.
 """
 
 from collections.abc import Sequence
@@ -59,7 +59,9 @@ class LocalDecisions:
         for limit in limits:
             limit.turn_to(asked.now_us)
         if self._policy == "allow":
-            return Reserved("ok", [Standing(limit, 0, 0, asked.amount(limit)) for limit in limits], [], asked.expires_us)
+            return Reserved(
+                "ok", [Standing(limit, 0, 0, asked.amount(limit)) for limit in limits], [], asked.expires_us
+            )
         try:
             await self._load(limits, asked.now_us)
         except StoreUnavailableError:

@@ -150,17 +150,17 @@ class Policies:
 
     def _answer(self, asked: Sequence[Ask], found: Sequence[Policy]) -> None:
         by_ask: dict[Ask, Policy] = {}
-        for policy in found:
-            by_ask[policy.virtual_key_id] = by_ask[policy.value_hash] = policy
-            if policy.previous_value_hash is not None:
-                by_ask.setdefault(policy.previous_value_hash, policy)
-            self._keep(policy)
+        for each in found:
+            by_ask[each.virtual_key_id] = by_ask[each.value_hash] = each
+            if each.previous_value_hash is not None:
+                by_ask.setdefault(each.previous_value_hash, each)
+            self._keep(each)
         until = asyncio.get_running_loop().time() + _UNKNOWN_SECONDS
-        for each in asked:
-            future = self._waiting.pop(each)
-            policy = by_ask.get(each)
+        for ask in asked:
+            future = self._waiting.pop(ask)
+            policy = by_ask.get(ask)
             if policy is None:
-                self._remember_unknown(each, until)
+                self._remember_unknown(ask, until)
             if not future.done():
                 future.set_result(policy)
 

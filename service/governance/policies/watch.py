@@ -1,4 +1,4 @@
-"""Keep what workers hold in memory as Postgres has it: told of changes at once, and asking every second all the same."""
+"""Keep what workers hold in memory as Postgres has it: told of changes at once, and asking every second as well."""
 
 import asyncio
 from contextlib import suppress

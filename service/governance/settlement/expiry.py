@@ -1,6 +1,5 @@
-"""Holds that expired: a gateway that died in the middle of a call was probably billed for it, so what the call held is booked.
-
-One worker at a time looks for them; a setting has them given back instead.
+"""Holds that expired: a gateway that died in the middle of a call was probably billed for it, so what the call held is
+booked. A setting has it given back instead.
 """
 
 import asyncio
@@ -87,7 +86,7 @@ class Expiry:
         return left
 
     async def _end(self, tenant_id: str, expired: Sequence[Hold], now_us: int) -> None:
-        with_global = [hold.request_id for hold in expired if decode_details(hold).has_global]
+        with_global = [hold.request_id for hold in expired if decode_details(hold.details).has_global]
         whole = await read_holds(self._batcher, GLOBAL_TENANT, with_global) if with_global else []
         of_all = {hold.request_id: hold for hold in whole}
         if self._expired_holds == "book":
@@ -107,7 +106,7 @@ class Expiry:
         """They end with the hold of their tenant, which is about to be found; without one they end alone."""
         alone: list[str] = []
         for hold in expired:
-            tenant_id = decode_details(hold).tenant_id
+            tenant_id = decode_details(hold.details).tenant_id
             if not await read_holds(self._batcher, tenant_id, [hold.request_id]):
                 alone.append(hold.request_id)
         if alone:
@@ -121,8 +120,8 @@ class Expiry:
 
 
 def _booking(hold: Hold, whole: Hold | None) -> Booking:
-    """What it held, on every meter. Meters that are kept in Redis only count in windows that are over soon: they do not."""
-    details = decode_details(hold)
+    """What it held, on every meter but those kept in Redis only: their windows are over soon."""
+    details = decode_details(hold.details)
     parts = (hold,) if whole is None else (hold, whole)
     charges = [
         MeterCharge(meter.meter_id, meter.epoch, meter.window_start_us, int(meter.amount), meter.kind == "r")

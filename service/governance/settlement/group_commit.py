@@ -1,4 +1,4 @@
-"""Group commit: reports that arrive while a transaction is under way go together in the next, and each is answered when its
+"""Group commit: reports that arrive while a transaction is under way go together in the next; each is answered when its
 transaction is committed and Redis was told.
 """
 
@@ -139,27 +139,19 @@ class GroupCommit:
         self._telling.add(task)
         task.add_done_callback(self._telling.discard)
 
-    async def _settle(
-        self, batch: Sequence[_Waiting], recorded: Recorded, known: dict[str, KnownReport]
-    ) -> None:
+    async def _settle(self, batch: Sequence[_Waiting], recorded: Recorded, known: dict[str, KnownReport]) -> None:
         answers = [_booked_as(each.booking.event, recorded, known) for each in batch]
         try:
             await self._tell_redis(
                 recorded.windows,
-                [
-                    (each.booking, answer)
-                    for each, answer in zip(batch, answers, strict=True)
-                    if answer != "conflict"
-                ],
+                [(each.booking, answer) for each, answer in zip(batch, answers, strict=True) if answer != "conflict"],
             )
         finally:
             for each, answer in zip(batch, answers, strict=True):
                 if not each.answer.done():
                     each.answer.set_result(answer)
 
-    async def _tell_redis(
-        self, windows: Iterable[MeterWindow], booked: Sequence[tuple[Booking, BookedAs]]
-    ) -> None:
+    async def _tell_redis(self, windows: Iterable[MeterWindow], booked: Sequence[tuple[Booking, BookedAs]]) -> None:
         """Of Redis not answering nothing is lost: the reconciler merges what changed, and holds expire."""
         by_tenant: defaultdict[str, _TenantNews] = defaultdict(_TenantNews)
         for window in windows:
@@ -205,9 +197,7 @@ class _TenantNews:
             ended = self.ended[at : at + _ENTRIES_PER_CALL]
             pieces.append(Settled(ended=ended, uses=[use for use in self.uses if use.request_id in set(ended)]))
         free = [use for use in self.uses if not use.request_id]
-        pieces += [
-            Settled(uses=free[at : at + _ENTRIES_PER_CALL]) for at in range(0, len(free), _ENTRIES_PER_CALL)
-        ]
+        pieces += [Settled(uses=free[at : at + _ENTRIES_PER_CALL]) for at in range(0, len(free), _ENTRIES_PER_CALL)]
         return pieces
 
 

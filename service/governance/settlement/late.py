@@ -1,11 +1,9 @@
 """Reports of calls whose holds had expired: what the expiry booked is made up for, so that a call is charged once.
 
-A row of the ledger is never changed, and totals only grow: where the report says more than was booked, the difference is
-booked as an event of its own. Where it says less, what was booked stays.
+A row of the ledger is never changed, and totals only grow: where the report says more than was booked, the difference
+is booked as an event of its own. Where it says less, what was booked stays.
 """
 
-from collections.abc import Callable
-from datetime import datetime
 from typing import Literal
 
 import msgspec
@@ -22,10 +20,9 @@ SUFFIX = ":late"
 class Late:
     """Books the differences."""
 
-    def __init__(self, store: Store, group_commit: GroupCommit, *, clock: Callable[[], datetime]) -> None:
+    def __init__(self, store: Store, group_commit: GroupCommit) -> None:
         self._store = store
         self._group_commit = group_commit
-        self._clock = clock
 
     async def make_up(self, event: UsageEvent) -> Literal["recorded", "duplicate", "conflict"]:
         """Raises StoreUnavailableError: the report may be sent again then."""

@@ -2,8 +2,7 @@
 
 import hashlib
 from asyncio import gather
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -11,21 +10,23 @@ import msgspec
 
 from service.counters.batching import ScriptBatcher
 from service.counters.client import CountersUnavailableError
-from service.counters.holds import Hold, LiveUse, Settled, find_tenants, read_holds, settle
-from service.domain.charging import Amounts, MeterCharge, charges_at, counted_requests
+from service.counters.holds import Settled, settle
+from service.domain.charging import Amounts, charges_at, counted_requests
 from service.domain.inputs.calls import UsageInput
 from service.domain.meters import Tenant
 from service.domain.money import usd_to_nanousd
 from service.domain.policy import GlobalPolicy, Policy
 from service.domain.pricing import PricedCall, Tokens
 from service.domain.refusals import invalid
-from service.domain.usage import Charge, UsageEvent
-from service.domain.windows import from_us, to_us
+from service.domain.usage import UsageEvent
+from service.domain.windows import to_us
 from service.governance.admission.without_redis import LocalDecisions
-from service.governance.holds import HoldDetails, KnownHolds, decode_details
-from service.governance.policies.cache import GLOBAL_TENANT, Policies
+from service.governance.holds import HoldDetails, KnownHolds
+from service.governance.policies.cache import Policies
 from service.governance.policies.prices import PriceBook
+from service.governance.settlement.charges import held_charges, ledger_charges, live_uses, rerouted
 from service.governance.settlement.group_commit import BookedAs, Booking, GroupCommit
+from service.governance.settlement.held import Held, HoldFinder
 from service.governance.settlement.late import Late
 from service.store.postgres import StoreUnavailableError
 
@@ -46,35 +47,24 @@ class Report(msgspec.Struct, frozen=True, gc=False):
     late: bool = False
 
 
-class _Held(msgspec.Struct, frozen=True, gc=False):
-    """A call's hold: of its tenant, and of the whole deployment's limits."""
+class SettlementParts(msgspec.Struct, frozen=True, kw_only=True):
+    """What settling works with."""
 
-    details: HoldDetails
-    parts: tuple[tuple[str, Hold], ...]
+    policies: Policies
+    prices: PriceBook
+    known_holds: KnownHolds
+    finder: HoldFinder
+    group_commit: GroupCommit
+    late: Late
+    batcher: ScriptBatcher
+    local: LocalDecisions
 
 
 class Settlement:
     """Books usage and releases calls."""
 
-    def __init__(
-        self,
-        policies: Policies,
-        prices: PriceBook,
-        holds: KnownHolds,
-        group_commit: GroupCommit,
-        *,
-        batcher: ScriptBatcher,
-        local: LocalDecisions,
-        late: Late,
-        clock: Callable[[], datetime],
-    ) -> None:
-        self._policies = policies
-        self._prices = prices
-        self._holds = holds
-        self._group_commit = group_commit
-        self._batcher = batcher
-        self._local = local
-        self._late = late
+    def __init__(self, parts: SettlementParts, *, clock: Callable[[], datetime]) -> None:
+        self._parts = parts
         self._clock = clock
         self.unpriced = 0
 
@@ -86,8 +76,8 @@ class Settlement:
         now = self._clock()
         for number, event in enumerate(events):
             _check_time(event, now, f"$[{number}]" if len(events) > 1 else "$")
-        await self._prices.refresh()
-        whole = await self._policies.whole()
+        await self._parts.prices.refresh()
+        whole = await self._parts.policies.whole()
         policies = await gather(*map(self._policy_of, events))
         held = await self._find_holds([event.request_id for event in events])
         bookings: list[Booking | ReportStatus] = []
@@ -100,63 +90,38 @@ class Settlement:
                 bookings.append("conflict")
             else:
                 bookings.append(self._booking(event, policy, whole, hold, now))
-        booked = await self._group_commit.book([each for each in bookings if isinstance(each, Booking)])
+        booked = await self._parts.group_commit.book([each for each in bookings if isinstance(each, Booking)])
         return await self._reports(events, bookings, booked)
 
     async def release(self, request_id: str) -> bool:
         """Whether the call held something. Raises StoreUnavailableError when Redis, which would know, is away."""
-        self._local.end(request_id)
+        self._parts.local.end(request_id)
         try:
-            held = (await self._look_up([request_id])).get(request_id)
+            held = (await self._parts.finder.find([request_id])).get(request_id)
             if held is None:
                 return False
             now_us = to_us(self._clock())
             for tenant_id, _ in held.parts:
-                await settle(self._batcher, Tenant(tenant_id, 0), Settled(ended=[request_id]), now_us=now_us)
+                await settle(self._parts.batcher, Tenant(tenant_id, 0), Settled(ended=[request_id]), now_us=now_us)
         except CountersUnavailableError as error:
             raise StoreUnavailableError("the counters do not answer") from error
-        self._holds.end(request_id)
+        self._parts.known_holds.end(request_id)
         return True
 
     async def _policy_of(self, event: UsageInput) -> Policy | None:
         if event.virtual_key is not None:
-            return self._policies.known(event.virtual_key) or await self._policies.find(event.virtual_key)
-        return await self._policies.find_by_id(event.virtual_key_id or "")
+            return self._parts.policies.known(event.virtual_key) or await self._parts.policies.find(event.virtual_key)
+        return await self._parts.policies.find_by_id(event.virtual_key_id or "")
 
-    async def _find_holds(self, request_ids: Sequence[str]) -> dict[str, _Held]:
+    async def _find_holds(self, request_ids: Sequence[str]) -> dict[str, Held]:
         """Without Redis a call is booked as one that held nothing; its hold expires, and finds it in the ledger."""
         try:
-            return await self._look_up(request_ids)
+            return await self._parts.finder.find(request_ids)
         except CountersUnavailableError:
             return {}
 
-    async def _look_up(self, request_ids: Sequence[str]) -> dict[str, _Held]:
-        by_tenant: defaultdict[str, list[str]] = defaultdict(list)
-        unknown: list[str] = []
-        for request_id in request_ids:
-            tenant_id = self._holds.tenant_of(request_id)
-            unknown.append(request_id) if tenant_id is None else by_tenant[tenant_id].append(request_id)
-        if unknown:
-            for request_id, tenant_id in (await find_tenants(self._batcher, unknown)).items():
-                by_tenant[tenant_id].append(request_id)
-        found = await self._read(by_tenant)
-        of_all = [hold.request_id for hold in found.values() if decode_details(hold).has_global]
-        whole = await self._read({GLOBAL_TENANT: of_all}) if of_all else {}
-        held: dict[str, _Held] = {}
-        for request_id, hold in found.items():
-            details = decode_details(hold)
-            parts = [(details.tenant_id, hold)]
-            if request_id in whole and details.tenant_id != GLOBAL_TENANT:
-                parts.append((GLOBAL_TENANT, whole[request_id]))
-            held[request_id] = _Held(details, tuple(parts))
-        return held
-
-    async def _read(self, by_tenant: "dict[str, list[str]] | defaultdict[str, list[str]]") -> dict[str, Hold]:
-        answers = await gather(*(read_holds(self._batcher, tenant_id, ids) for tenant_id, ids in by_tenant.items()))
-        return {hold.request_id: hold for holds in answers for hold in holds}
-
     def _booking(
-        self, event: UsageInput, policy: Policy | None, whole: GlobalPolicy, held: _Held | None, now: datetime
+        self, event: UsageInput, policy: Policy | None, whole: GlobalPolicy, held: Held | None, now: datetime
     ) -> Booking:
         details = held.details if held else None
         provider = event.provider or (details.provider if details else None)
@@ -166,9 +131,9 @@ class Settlement:
         amounts = Amounts(cost_nanousd, input_tokens + output_tokens, counted_requests(event.status))
         at = event.occurred_at or now
         if details is not None and held is not None:
-            charges = _held_charges(held, amounts)
+            charges = held_charges(held, amounts)
             if policy is not None and (provider, model) != (details.provider, details.model):
-                charges = _rerouted(charges, policy, whole, details, amounts, (provider, model))
+                charges = rerouted(charges, policy, whole, details, amounts, (provider, model))
         elif policy is not None:
             limits = whole.path(provider, model) + policy.path(provider, model)
             charges = charges_at(limits, amounts, to_us(at))
@@ -194,10 +159,10 @@ class Settlement:
                 priced=priced,
                 occurred_at=at,
                 metadata=event.metadata,
-                charges=tuple(_ledger_charges(charges)),
+                charges=tuple(ledger_charges(charges)),
             ),
             held_in=tuple(tenant_id for tenant_id, _ in held.parts) if held else (),
-            uses=tuple(_live_uses(charges, event.request_id if held else "", tenant_id, policy, whole)),
+            uses=tuple(live_uses(charges, event.request_id if held else "", tenant_id, policy, whole)),
         )
 
     def _cost(
@@ -220,7 +185,7 @@ class Settlement:
                 output_tokens=event.output_tokens or 0,
                 cached_input_tokens=event.cached_input_tokens or 0,
             )
-            cost = self._prices.cost_nanousd(call, tokens)
+            cost = self._parts.prices.cost_nanousd(call, tokens)
             if cost is not None:
                 return cost, True
         if not event.has_figures and event.status != "success":
@@ -234,13 +199,13 @@ class Settlement:
         answers = iter(booked)
         reports: list[Report] = []
         for event, booking in zip(events, bookings, strict=True):
-            self._local.end(event.request_id)
+            self._parts.local.end(event.request_id)
             if not isinstance(booking, Booking):
                 reports.append(Report(event.request_id, booking))
                 continue
             answer = next(answers)
             if answer != "conflict":
-                self._holds.end(event.request_id)
+                self._parts.known_holds.end(event.request_id)
             reports.append(await self._report(booking, answer))
         return reports
 
@@ -248,7 +213,7 @@ class Settlement:
         event, late = booking.event, booked_as == "expired"
         status: ReportStatus
         if booked_as == "expired":
-            status = await self._late.make_up(event)
+            status = await self._parts.late.make_up(event)
         else:
             status = booked_as
         return Report(event.request_id, status, event.cost_nanousd, event.priced, late)
@@ -268,61 +233,6 @@ def _tokens(event: UsageInput, details: HoldDetails | None) -> tuple[int, int]:
     if not event.has_figures and event.status == "success" and details is not None:
         return details.tokens or 0, 0
     return event.input_tokens or 0, event.output_tokens or 0
-
-
-def _held_charges(held: _Held, amounts: Amounts) -> list[MeterCharge]:
-    """A call belongs to the windows it was admitted in, on every meter."""
-    return [
-        MeterCharge(meter.meter_id, meter.epoch, meter.window_start_us, amount, meter.kind == "r")
-        for _, hold in held.parts
-        for meter in hold.meters
-        if (amount := _amount(meter.meter_id, amounts))
-    ]
-
-
-def _amount(meter_id: str, amounts: Amounts) -> int:
-    kind = meter_id.partition(":")[0]
-    return {"budget": amounts.cost_nanousd, "tokens": amounts.tokens, "requests": amounts.requests}.get(kind, 0)
-
-
-def _rerouted(
-    charges: Sequence[MeterCharge],
-    policy: Policy,
-    whole: GlobalPolicy,
-    details: HoldDetails,
-    amounts: Amounts,
-    used: tuple[str | None, str | None],
-) -> list[MeterCharge]:
-    """The call went to another provider or model than it was admitted for: to the limits of that one."""
-    admitted = (details.provider, details.model)
-    of_admitted = policy.limits_of_provider(*admitted) + whole.path(*admitted)
-    of_used = policy.limits_of_provider(*used) + whole.path(*used)
-    left = {limit.meter_id for limit in of_admitted} - {limit.meter_id for limit in of_used}
-    kept = [charge for charge in charges if charge.meter_id not in left]
-    known = {charge.meter_id for charge in kept}
-    more = [limit for limit in of_used if limit.meter_id not in known]
-    return kept + charges_at(more, amounts, details.admitted_us)
-
-
-def _ledger_charges(charges: Iterable[MeterCharge]) -> Iterable[Charge]:
-    return (
-        Charge(charge.meter_id, charge.epoch, from_us(charge.window_start_us), charge.amount)
-        for charge in charges
-        if not charge.live_only
-    )
-
-
-def _live_uses(
-    charges: Iterable[MeterCharge], held_as: str, tenant_id: str, policy: Policy | None, whole: GlobalPolicy
-) -> Iterable[tuple[Tenant, LiveUse]]:
-    """In the counters of the tenant as it is laid out now; those of the whole deployment in theirs."""
-    of_all = {limit.meter_id for each in whole.model_limits for limit in each.limits}
-    layout = policy.tenant.layout if policy and policy.tenant.id == tenant_id else 0
-    for charge in charges:
-        if charge.live_only:
-            tenant = whole.tenant if charge.meter_id in of_all else Tenant(tenant_id, layout)
-            use = LiveUse(held_as, charge.meter_id, charge.epoch, charge.window_start_us, charge.amount)
-            yield tenant, use
 
 
 def _fingerprint(event: UsageInput, policy: Policy | None, details: HoldDetails | None) -> bytes:
