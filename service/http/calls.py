@@ -23,10 +23,24 @@ ADMISSION = web.AppKey("admission", Admission)
 SETTLEMENT = web.AppKey("settlement", Settlement)
 
 T = TypeVar("T", bound=msgspec.Struct)
-_decode_authorize = msgspec.json.Decoder(AuthorizeInput).decode
-_decode_event = msgspec.json.Decoder(UsageInput).decode
-_decode_events = msgspec.json.Decoder(list[UsageInput]).decode
-_decode_release = msgspec.json.Decoder(ReleaseInput).decode
+
+
+class _KnownCall(AuthorizeInput, forbid_unknown_fields=True):
+    """Read in one go; what has a field nobody knows is looked at again."""
+
+
+class _KnownEvent(UsageInput, forbid_unknown_fields=True):
+    pass
+
+
+class _KnownRelease(ReleaseInput, forbid_unknown_fields=True):
+    pass
+
+
+_decode_authorize = msgspec.json.Decoder(_KnownCall).decode
+_decode_event = msgspec.json.Decoder(_KnownEvent).decode
+_decode_events = msgspec.json.Decoder(list[_KnownEvent]).decode
+_decode_release = msgspec.json.Decoder(_KnownRelease).decode
 _NOT_AS_EXPECTED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
@@ -34,6 +48,7 @@ async def authorize(request: web.Request) -> web.Response:
     """May this call be made? It holds its estimate on every limit on its path then."""
     raw = await read_raw(request)
     warnings: list[FieldWarning] = []
+    given: AuthorizeInput
     try:
         given = _decode_authorize(raw)
     except _NOT_AS_EXPECTED:
@@ -60,6 +75,7 @@ async def release(request: web.Request) -> web.Response:
     """The call was not made: what it held is given back, nothing is booked."""
     raw = await read_raw(request)
     warnings: list[FieldWarning] = []
+    given: ReleaseInput
     try:
         given = _decode_release(raw)
     except _NOT_AS_EXPECTED:
@@ -71,6 +87,7 @@ async def release(request: web.Request) -> web.Response:
 
 def _events(request: web.Request, raw: bytes, warnings: list[FieldWarning]) -> tuple[Sequence[UsageInput], bool]:
     is_array = raw.lstrip()[:1] == b"["
+    events: Sequence[UsageInput]
     try:
         events = _decode_events(raw) if is_array else [_decode_event(raw)]
     except _NOT_AS_EXPECTED:

@@ -31,7 +31,7 @@ CREATE TRIGGER tell_of_change AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON pr
 CREATE FUNCTION tell_of_mcp_clients() RETURNS trigger
     LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM bump_tenants(ARRAY['global']);
+    PERFORM pg_notify('governance_tenants', clock_number() || ' global');
     RETURN NULL;
 END $$;
 CREATE TRIGGER tell_of_change AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON mcp_clients

@@ -27,7 +27,7 @@ Ttl = Annotated[float, Meta(gt=0, le=LONGEST_HOLD_SECONDS, description="seconds 
 Headers = Annotated[dict[str, Annotated[str, Meta(max_length=8192)]], Meta(max_length=_MOST_HEADERS)]
 
 
-class AuthorizeInput(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, gc=False):
+class AuthorizeInput(msgspec.Struct, kw_only=True, gc=False):
     """A call that is about to be made. The virtual key is its value, or is found in `headers` as gateways get it."""
 
     request_id: RequestId | None = None
@@ -49,7 +49,7 @@ class AuthorizeInput(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, g
         return (self.estimated_input_tokens or 0) + (self.max_output_tokens or 0)
 
 
-class UsageInput(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, gc=False):
+class UsageInput(msgspec.Struct, kw_only=True, gc=False):
     """What a call used. A success without any figure is booked at what its hold held."""
 
     request_id: RequestId
@@ -70,7 +70,7 @@ class UsageInput(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, gc=Fa
         return any(figure is not None for figure in (self.input_tokens, self.output_tokens, self.cost))
 
 
-class ReleaseInput(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, gc=False):
+class ReleaseInput(msgspec.Struct, kw_only=True, gc=False):
     """A call that was not made after all."""
 
     request_id: RequestId
