@@ -11,6 +11,7 @@ from redis.maint_notifications import MaintNotificationsConfig
 from service.counters.batching import ScriptBatcher
 from service.counters.breaker import Breaker
 from service.counters.calls import CountersUnavailableError, Script, ScriptCall, load_script
+from service.counters.connections import Connections
 from service.counters.lane import ROUND_TRIPS_AT_ONCE, Lane, Traffic
 from service.settings import Settings
 
@@ -55,5 +56,5 @@ def open_counters(settings: Settings) -> CounterClient:
         retry=Retry(NoBackoff(), 0),
         maint_notifications_config=MaintNotificationsConfig(enabled=False),
     )
-    lane = Lane(pool, timeout_seconds=timeout_seconds, traffic=traffic)
+    lane = Lane(Connections(pool), timeout_seconds=timeout_seconds, traffic=traffic)
     return CounterClient(ScriptBatcher(lane, traffic), lane.breaker)

@@ -6,11 +6,11 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 
 import msgspec
-from redis.asyncio import ConnectionPool
 from redis.exceptions import ReadOnlyError, RedisError, TimeoutError as RedisTimeoutError
 
 from service.counters.breaker import Breaker, BreakerOpenError
 from service.counters.calls import CountersUnavailableError
+from service.counters.connections import Connections
 from service.counters.exchange import Refusal, Waiting, exchange
 
 # While so many round trips are under way, later calls wait and go together in the next.
@@ -39,8 +39,8 @@ class Traffic(msgspec.Struct):
 class Lane:
     """Every wait ends within `timeout_seconds`, and none is begun while the breaker is open."""
 
-    def __init__(self, pool: ConnectionPool, *, timeout_seconds: float, traffic: Traffic) -> None:
-        self._pool = pool
+    def __init__(self, connections: Connections, *, timeout_seconds: float, traffic: Traffic) -> None:
+        self._connections = connections
         self._timeout_seconds = timeout_seconds
         self._traffic = traffic
         self._queue: deque[Waiting] = deque()
@@ -74,7 +74,7 @@ class Lane:
             for task in pending:
                 task.cancel()
             await asyncio.gather(*pending, return_exceptions=True)
-        await self._pool.aclose()
+        await self._connections.close()
 
     def _reason_to_refuse(self) -> str | None:
         if self._closed:
@@ -116,19 +116,11 @@ class Lane:
 
     async def _round_trip(self, batch: Sequence[Waiting]) -> list[Refusal]:
         begun = time.monotonic()
-        deadline = asyncio.get_running_loop().time() + self._timeout_seconds
-        async with asyncio.timeout_at(deadline):
-            connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
-        reusable = False
-        try:
-            async with asyncio.timeout_at(deadline):
-                refusals = await exchange(connection, batch)
-            # What was a primary and is a replica now will refuse for good; a new connection may find the primary.
-            reusable = not any(isinstance(refusal.error, ReadOnlyError) for refusal in refusals)
-        finally:
-            if not reusable:
+        async with asyncio.timeout(self._timeout_seconds), self._connections.lend() as connection:
+            refusals = await exchange(connection, batch)
+            if any(isinstance(refusal.error, ReadOnlyError) for refusal in refusals):
+                # What was a primary is a replica now; a new connection may find the primary.
                 await connection.disconnect(nowait=True)
-            await self._pool.release(connection)
         self._note_round_trip(len(batch), time.monotonic() - begun)
         return refusals
 
