@@ -32,6 +32,8 @@ FAULTY = script("return redis.call('HGET', KEYS[1], 'x')")
 @pytest.fixture
 async def lossy(settings: Settings) -> AsyncIterator[tuple[LosingProxy, CounterClient]]:
     """A proxy, and a client through it that waits 0.3 s."""
+    if settings.redis_url.startswith("redis+cluster"):
+        pytest.skip("the servers of a cluster say where they are, past the proxy")
     async with losing_proxy(settings.redis_url) as (proxy, url):
         client = open_counters(msgspec.structs.replace(settings, redis_url=url, redis_timeout_ms=300))
         await client.ping()
