@@ -20,12 +20,15 @@ class SettingsError(Exception):
 _ORIGIN = r"(\*|[a-zA-Z][a-zA-Z0-9+.-]*://([a-zA-Z0-9.*-]+|\[[0-9a-fA-F:]+\])(:[0-9]{1,5})?)"
 _ORIGINS = rf"^{_ORIGIN}(\s*,\s*{_ORIGIN})*$"
 
+# Sentinels are asked for a primary by its name.
+_REDIS_URLS = r"^((rediss?(\+cluster)?|unix)://|rediss?\+sentinel://[^/?#]+/[^/?#]+)"
+
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Every field is an environment variable of the name in `VARIABLES`; the description is its documentation."""
 
     database_url: Annotated[str, Meta(pattern="^postgres(ql)?://", description="Postgres 15 or newer")] = ""
-    redis_url: Annotated[str, Meta(pattern="^(rediss?|unix)://", description="Valkey, or Redis 7.0 or newer")] = ""
+    redis_url: Annotated[str, Meta(pattern=_REDIS_URLS, description="Valkey, or Redis 7.0 or newer")] = ""
     host: Annotated[str, Meta(min_length=1, description="address to listen on")] = "127.0.0.1"
     port: Annotated[int, Meta(ge=1, le=65535, description="port to listen on")] = 8080
     workers: Annotated[int, Meta(ge=1, le=64, description="worker processes, one per core")] = 1
@@ -48,7 +51,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         int, Meta(ge=0, le=2_592_000, description="how long a rotated virtual key's old value goes on working")
     ] = 0
     database_pool_size: Annotated[int, Meta(ge=1, le=200, description="Postgres connections per worker")] = 8
-    redis_pool_size: Annotated[int, Meta(ge=1, le=1000, description="Redis connections per worker")] = 16
+    redis_pool_size: Annotated[
+        int, Meta(ge=1, le=1000, description="Redis connections per worker and server, each for a batch of calls")
+    ] = 2
     redis_timeout_ms: Annotated[int, Meta(ge=10, le=5000, description="longest wait for one answer of Redis")] = 200
     hold_ttl_seconds: Annotated[
         int, Meta(ge=1, le=86_400, description="how long a call holds its estimate unless it says so itself")
@@ -217,5 +222,6 @@ _HOST = re.compile(r"(\[[0-9a-fA-F:.%]*\]|[^:\[\]]*)(:[0-9]{1,5})?")
 _EXAMPLES = {
     _ORIGINS: "https://app.example.com,https://*.example.com",
     "^postgres(ql)?://": "postgresql://user:password@host:5432/database",
-    "^(rediss?|unix)://": "redis://host:6379/0, rediss://… for TLS, or unix:///path",
+    _REDIS_URLS: "redis://host:6379/0, redis+cluster://host:6379,host:6379, "
+    "redis+sentinel://host:26379,host:26379/name-of-the-primary/0, the same with rediss for TLS, or unix:///path",
 }

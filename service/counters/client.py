@@ -3,15 +3,14 @@
 import asyncio
 from collections.abc import Sequence
 
-from redis.asyncio import ConnectionPool
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.maint_notifications import MaintNotificationsConfig
-
 from service.counters.batching import ScriptBatcher
-from service.counters.breaker import Breaker
 from service.counters.calls import CountersUnavailableError, Script, ScriptCall, load_script
-from service.counters.lane import ROUND_TRIPS_AT_ONCE, Lane, Traffic
+from service.counters.cluster import Cluster
+from service.counters.connections import connections_to
+from service.counters.lane import Lane
+from service.counters.redis_url import Address, parse_redis_url
+from service.counters.servers import OneServer
+from service.counters.waiting import Traffic
 from service.settings import Settings
 
 __all__ = ["CounterClient", "CountersUnavailableError", "Script", "ScriptCall", "load_script", "open_counters"]
@@ -20,9 +19,13 @@ __all__ = ["CounterClient", "CountersUnavailableError", "Script", "ScriptCall", 
 class CounterClient:
     """Runs scripts; `batcher` runs one at a time, in one round trip with those of other requests."""
 
-    def __init__(self, batcher: ScriptBatcher, breaker: Breaker) -> None:
+    def __init__(self, batcher: ScriptBatcher) -> None:
         self.batcher = batcher
-        self.breaker = breaker
+
+    @property
+    def is_cluster(self) -> bool:
+        """Whether the keys of a call must be of one tenant."""
+        return self.batcher.is_cluster
 
     async def run(self, calls: Sequence[ScriptCall]) -> list[bytes]:
         """Run the calls together, each atomic by itself. Raises CountersUnavailableError.
@@ -43,17 +46,17 @@ class CounterClient:
 
 def open_counters(settings: Settings) -> CounterClient:
     """Connects when first used. Raises ValueError when the URL cannot be understood."""
+    url = parse_redis_url(settings.redis_url)
     timeout_seconds = settings.redis_timeout_ms / 1000
     traffic = Traffic()
-    pool = ConnectionPool.from_url(
-        settings.redis_url,
-        max_connections=max(settings.redis_pool_size, ROUND_TRIPS_AT_ONCE),
-        # The time-out around a whole round trip, not one for each reply.
-        socket_timeout=None,
-        socket_connect_timeout=timeout_seconds,
-        # redis-py's own retry would apply a lost answer's script again behind the caller's back.
-        retry=Retry(NoBackoff(), 0),
-        maint_notifications_config=MaintNotificationsConfig(enabled=False),
-    )
-    lane = Lane(pool, timeout_seconds=timeout_seconds, traffic=traffic)
-    return CounterClient(ScriptBatcher(lane, traffic), lane.breaker)
+
+    def open_lane(address: Address | None) -> Lane:
+        return Lane(
+            connections_to(url, address, timeout_seconds=timeout_seconds),
+            timeout_seconds=timeout_seconds,
+            trips_at_once=settings.redis_pool_size,
+            traffic=traffic,
+        )
+
+    servers = Cluster(url.addresses, open_lane, traffic) if url.kind == "cluster" else OneServer(open_lane(None))
+    return CounterClient(ScriptBatcher(servers, traffic))

@@ -5,6 +5,8 @@ from functools import lru_cache
 from service.counters.calls import ScriptCall
 
 PING = b"*1\r\n$4\r\nPING\r\n"
+ASKING = b"*1\r\n$6\r\nASKING\r\n"
+CLUSTER_SLOTS = b"*2\r\n$7\r\nCLUSTER\r\n$5\r\nSLOTS\r\n"
 
 
 def evalsha(call: ScriptCall) -> bytes:

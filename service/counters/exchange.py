@@ -1,31 +1,13 @@
 """One round trip on one connection: commands written together, and each reply given to whoever waits for it."""
 
-import asyncio
 import math
 from collections.abc import Sequence
-from typing import Any
 
-import msgspec
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import NoScriptError, ResponseError
 
-from service.counters.calls import ScriptCall
-from service.counters.commands import evaluate
-
-
-class Waiting(msgspec.Struct, eq=False):
-    """A command, and who waits for its answer; `call` is what it runs, if it runs a script."""
-
-    command: bytes
-    answer: asyncio.Future[Any]
-    call: ScriptCall | None = None
-
-
-class Refusal(msgspec.Struct):
-    """The server answered, but with an error."""
-
-    waiting: Waiting
-    error: ResponseError
+from service.counters.commands import ASKING, evaluate
+from service.counters.waiting import Refusal, Waiting
 
 
 async def exchange(connection: AbstractConnection, batch: Sequence[Waiting]) -> list[Refusal]:
@@ -45,10 +27,13 @@ async def exchange(connection: AbstractConnection, batch: Sequence[Waiting]) -> 
 async def _converse(
     connection: AbstractConnection, batch: Sequence[Waiting], commands: Sequence[bytes]
 ) -> list[Refusal]:
-    await connection.send_packed_command(b"".join(commands))
+    packed = [ASKING + command if waiting.asking else command for waiting, command in zip(batch, commands, strict=True)]
+    await connection.send_packed_command(b"".join(packed))
     refusals: list[Refusal] = []
     for waiting in batch:
         try:
+            if waiting.asking:
+                await connection.read_response(timeout=math.inf)
             # Without a time-out of its own, which would cost as much as the reply: the caller's is around the whole.
             reply = await connection.read_response(timeout=math.inf)
         except ResponseError as error:

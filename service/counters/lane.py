@@ -3,51 +3,45 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any
 
-import msgspec
-from redis.asyncio import ConnectionPool
 from redis.exceptions import ReadOnlyError, RedisError, TimeoutError as RedisTimeoutError
 
 from service.counters.breaker import Breaker, BreakerOpenError
-from service.counters.calls import CountersUnavailableError
-from service.counters.exchange import Refusal, Waiting, exchange
+from service.counters.calls import ScriptCall
+from service.counters.connections import Connections
+from service.counters.exchange import exchange
+from service.counters.waiting import Reason, Refusal, Traffic, Waiting
 
-# While so many round trips are under way, later calls wait and go together in the next.
-ROUND_TRIPS_AT_ONCE = 2
 CALLS_PER_ROUND_TRIP = 128
 # Who comes after so many would not be answered in time either.
 LONGEST_QUEUE = 8192
 
-_SILENT = "Redis does not answer"
-_SILENT_LATELY = "Redis did not answer lately"
-
-
-class Traffic(msgspec.Struct):
-    """What went over the lanes of one client since it was opened."""
-
-    round_trips: int = 0
-    round_trip_seconds: float = 0.0
-    """Of all round trips together."""
-    last_round_trip_seconds: float = 0.0
-    calls: int = 0
-    """Sent in those round trips."""
-    errors: int = 0
-    """Calls that were refused: unanswered, answered with an error, or never sent."""
-
 
 class Lane:
-    """Every wait ends within `timeout_seconds`, and none is begun while the breaker is open."""
+    """Every wait ends within the time-out, and none is begun while the breaker is open.
 
-    def __init__(self, pool: ConnectionPool, *, timeout_seconds: float, traffic: Traffic) -> None:
-        self._pool = pool
+    No more than `trips_at_once` round trips are under way; later calls wait, and go together in the next.
+    """
+
+    def __init__(
+        self, connections: Connections, *, timeout_seconds: float, trips_at_once: int, traffic: Traffic
+    ) -> None:
+        self._connections = connections
         self._timeout_seconds = timeout_seconds
+        self._trips_at_once = trips_at_once
         self._traffic = traffic
         self._queue: deque[Waiting] = deque()
         self._under_way: set[asyncio.Task[None]] = set()
         self._departs_soon = False
         self._closed = False
         self.breaker = Breaker(time.monotonic)
+        self.redirect: Callable[[Refusal], bool] = lambda _: False
+        """Asked what to do about an error the server answered: whether somebody else sees to the call now."""
+        self.on_silence: Callable[[], object] = lambda: None
+        """Told when the server did not answer."""
 
     @property
     def queued(self) -> int:
@@ -57,35 +51,44 @@ class Lane:
     def put(self, waiting: Waiting) -> None:
         """Send it together with the others of this turn of the loop."""
         if reason := self._reason_to_refuse():
-            self._refuse([waiting], reason)
+            self._traffic.refuse([waiting], reason)
             return
         self._queue.append(waiting)
         if not self._departs_soon:
             self._departs_soon = True
             asyncio.get_running_loop().call_soon(self._depart)
 
-    async def close(self) -> None:
-        """Let what is under way end, within the time-out, and close every connection."""
-        self._closed = True
-        self._refuse(self._queue, _SILENT)
-        self._queue.clear()
-        if self._under_way:
-            _, pending = await asyncio.wait(self._under_way, timeout=self._timeout_seconds)
-            for task in pending:
-                task.cancel()
-            await asyncio.gather(*pending, return_exceptions=True)
-        await self._pool.aclose()
+    def send(self, command: bytes, call: ScriptCall | None = None) -> asyncio.Future[Any]:
+        """The answer of this very server."""
+        waiting = Waiting(command, asyncio.get_running_loop().create_future(), call)
+        self.put(waiting)
+        return waiting.answer
 
-    def _reason_to_refuse(self) -> str | None:
+    async def close(self) -> None:
+        """Take no more calls, let those that are here end within the time-out, and close every connection."""
+        self._closed = True
+        self._depart()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._timeout_seconds):
+                while self._under_way:
+                    await asyncio.wait(self._under_way)
+        self._traffic.refuse(self._queue, "closed")
+        self._queue.clear()
+        for task in self._under_way:
+            task.cancel()
+        await asyncio.gather(*self._under_way, return_exceptions=True)
+        await self._connections.close()
+
+    def _reason_to_refuse(self) -> Reason | None:
         if self._closed:
-            return "the connection to Redis is closed"
+            return "closed"
         if self.breaker.refuses:
-            return _SILENT_LATELY
-        return "too many calls wait for Redis" if len(self._queue) >= LONGEST_QUEUE else None
+            return "not_asked"
+        return "too_many" if len(self._queue) >= LONGEST_QUEUE else None
 
     def _depart(self) -> None:
         self._departs_soon = False
-        while self._queue and len(self._under_way) < ROUND_TRIPS_AT_ONCE:
+        while self._queue and len(self._under_way) < self._trips_at_once:
             batch = [self._queue.popleft() for _ in range(min(len(self._queue), CALLS_PER_ROUND_TRIP))]
             # In a task of its own: whoever waits may go away.
             task = asyncio.create_task(self._carry([waiting for waiting in batch if not waiting.answer.done()]))
@@ -102,46 +105,30 @@ class Lane:
                 refusals = await self._round_trip(batch)
             for refusal in refusals:
                 # It answered: no outage, but nothing to go on with either (out of memory, a wrong type).
-                self._refuse([refusal.waiting], "Redis refuses", refusal.error)
+                if not self.redirect(refusal):
+                    self._traffic.refuse([refusal.waiting], "refused", refusal.error)
         except BreakerOpenError:
-            self._refuse(batch, _SILENT_LATELY)
-        except (TimeoutError, RedisTimeoutError) as error:
-            # Silent for that long: those who have waited behind it are told as well.
-            self._refuse([*batch, *self._queue], _SILENT, error)
-            self._queue.clear()
+            self._traffic.refuse(batch, "not_asked")
         except (RedisError, OSError) as error:
-            self._refuse(batch, _SILENT, error)
-        finally:
-            self._refuse(batch, _SILENT)  # nobody waits for ever, not even for a fault in here
+            self._give_up(batch, error)
+        except BaseException:
+            self._traffic.refuse(batch, "no_answer")  # cancelled, or a fault in here: nobody waits for ever
+            raise
+
+    def _give_up(self, batch: Sequence[Waiting], error: RedisError | OSError) -> None:
+        self._traffic.refuse(batch, "no_answer", error)
+        if isinstance(error, TimeoutError | RedisTimeoutError):
+            # Silent for that long: those who have waited behind it are told as well.
+            self._traffic.refuse(self._queue, "no_answer", error)
+            self._queue.clear()
+        self.on_silence()
 
     async def _round_trip(self, batch: Sequence[Waiting]) -> list[Refusal]:
         begun = time.monotonic()
-        deadline = asyncio.get_running_loop().time() + self._timeout_seconds
-        async with asyncio.timeout_at(deadline):
-            connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
-        reusable = False
-        try:
-            async with asyncio.timeout_at(deadline):
-                refusals = await exchange(connection, batch)
-            # What was a primary and is a replica now will refuse for good; a new connection may find the primary.
-            reusable = not any(isinstance(refusal.error, ReadOnlyError) for refusal in refusals)
-        finally:
-            if not reusable:
+        async with asyncio.timeout(self._timeout_seconds), self._connections.lend() as connection:
+            refusals = await exchange(connection, batch)
+            if any(isinstance(refusal.error, ReadOnlyError) for refusal in refusals):
+                # What was a primary is a replica now; a new connection may find the primary.
                 await connection.disconnect(nowait=True)
-            await self._pool.release(connection)
-        self._note_round_trip(len(batch), time.monotonic() - begun)
+        self._traffic.note_round_trip(len(batch), time.monotonic() - begun)
         return refusals
-
-    def _note_round_trip(self, calls: int, seconds: float) -> None:
-        self._traffic.round_trips += 1
-        self._traffic.calls += calls
-        self._traffic.round_trip_seconds += seconds
-        self._traffic.last_round_trip_seconds = seconds
-
-    def _refuse(self, batch: Iterable[Waiting], reason: str, cause: Exception | None = None) -> None:
-        for waiting in batch:
-            if not waiting.answer.done():
-                self._traffic.errors += 1
-                error = CountersUnavailableError(reason)
-                error.__cause__ = cause
-                waiting.answer.set_exception(error)

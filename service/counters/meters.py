@@ -17,6 +17,7 @@ _METERS_PER_MERGE = 500
 _METERS_PER_READ = 1000
 _TENANTS_PER_READ = 100
 _CALLS_PER_ROUND_TRIP = 40
+_READS_OF_ONE_TENANT_PER_ROUND_TRIP = 500
 
 UNKNOWN_VERSION = "?"
 
@@ -44,10 +45,12 @@ class TenantCounters(msgspec.Struct, frozen=True):
 async def read_tenants(client: CounterClient, known_versions: Mapping[Tenant, str]) -> dict[Tenant, TenantCounters]:
     """The counters of those tenants that are no longer at the version known of them.
 
-    One round trip for up to 4000 tenants. Raises CountersUnavailableError.
+    One round trip for up to 4000 tenants; to a cluster, whose servers take the keys of one tenant a call, for up to
+    500. Raises CountersUnavailableError.
     """
     tenants = list(known_versions)
-    chunks = list(_chunks(tenants, _TENANTS_PER_READ))
+    chunks = list(_chunks(tenants, 1 if client.is_cluster else _TENANTS_PER_READ))
+    together = _READS_OF_ONE_TENANT_PER_ROUND_TRIP if client.is_cluster else _CALLS_PER_ROUND_TRIP
     calls = [
         ScriptCall(
             _READ,
@@ -57,7 +60,7 @@ async def read_tenants(client: CounterClient, known_versions: Mapping[Tenant, st
         for chunk in chunks
     ]
     changed: dict[Tenant, TenantCounters] = {}
-    for chunk, answer in zip(chunks, await _run_all(client, calls), strict=True):
+    for chunk, answer in zip(chunks, await _run_all(client, calls, together), strict=True):
         for tenant, fields in zip(chunk, _answer_decoder.decode(answer), strict=True):
             if isinstance(fields, list):
                 changed[tenant] = _tenant_counters(fields)
@@ -97,9 +100,11 @@ async def merge_windows(client: CounterClient, windows: Sequence[MeterWindow]) -
     return sum(msgspec.msgpack.decode(answer, type=int) for answer in await _run_all(client, calls))
 
 
-async def _run_all(client: CounterClient, calls: Sequence[ScriptCall]) -> list[bytes]:
+async def _run_all(
+    client: CounterClient, calls: Sequence[ScriptCall], together: int = _CALLS_PER_ROUND_TRIP
+) -> list[bytes]:
     answers: list[bytes] = []
-    for chunk in _chunks(calls, _CALLS_PER_ROUND_TRIP):
+    for chunk in _chunks(calls, together):
         answers += await client.run(chunk)
     return answers
 

@@ -46,7 +46,9 @@ EVERY_VARIABLE = STORES | {
 BAD_VALUES = [
     ("DATABASE_URL", "mysql://app:hunter2@db/governance", "is malformed", "postgresql://user:password@host:5432/"),
     ("DATABASE_URL", "app:hunter2@db", "is malformed", "postgresql://user:password@host:5432/database"),
-    ("REDIS_URL", "http://:hunter2@redis", "is malformed", "redis://host:6379/0, rediss://… for TLS, or unix:///path"),
+    ("REDIS_URL", "http://:hunter2@redis", "is malformed", "redis://host:6379/0, redis+cluster://host:6379"),
+    ("REDIS_URL", "redis+sentinel://:hunter2@redis", "is malformed", "redis+sentinel://host:26379,host:26379/name-of"),
+    ("REDIS_URL", "redis+magic://:hunter2@redis", "is malformed", "redis://host:6379/0, redis+cluster://host:6379"),
     ("PORT", "hunter2", "expected `int`", "1 to 65535"),
     ("PORT", "0", ">= 1", "1 to 65535"),
     ("PORT", "65536", "<= 65535", "1 to 65535"),
