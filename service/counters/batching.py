@@ -15,7 +15,6 @@ class ScriptBatcher:
     def __init__(self, servers: Servers, traffic: Traffic) -> None:
         self._servers = servers
         self.traffic = traffic
-        self.is_cluster = False
 
     @property
     def is_cluster(self) -> bool:
