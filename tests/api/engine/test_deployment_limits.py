@@ -1,5 +1,7 @@
 """Limits of the whole deployment, per model and per provider: held by all tenants together."""
 
+from typing import Any
+
 from redis.asyncio import Redis
 
 from tests.factories import Factory
@@ -17,7 +19,7 @@ async def make_limits(make: Factory, **dollars: int) -> None:
         await make.budget(id=name, model_config_id=config, max_limit_nanousd=most * 10**9)
 
 
-async def held_of_all(redis: Redis) -> list[bytes]:
+async def held_of_all(redis: Redis) -> list[Any]:
     return list((await redis.hgetall("gov:{global}:held")).values())
 
 

@@ -12,7 +12,7 @@ from tests.waiting import until
 
 async def open_key(make: Factory, **columns: Any) -> str:
     """A virtual key of `VALUE` that may call anything, named ci-bot."""
-    return await make.virtual_key(**({"value": VALUE, "name": "ci-bot", "allow_all_providers": True} | columns))
+    return await make.virtual_key(value=VALUE, name="ci-bot", allow_all_providers=True, **columns)
 
 
 async def test_a_budget_is_told_of_exactly(gateway: Gateway, make: Factory, clock: Clock) -> None:
@@ -168,17 +168,18 @@ async def test_each_level_refuses_by_its_name(gateway: Gateway, make: Factory) -
         ("team", "team red", team, {"team_id": team}),
         ("customer", "customer acme", customer, {"customer_id": customer}),
     )
-    for dollars, (_, _, _, owner) in enumerate(owners, start=1):
+    for dollars, (_, _, _, owner) in enumerate(reversed(owners), start=1):
         await make.budget(id=f"of {dollars}", max_limit_nanousd=dollars * 10**9, **owner)
     call = {"provider": "openai", "model": "gpt-4o"}
-    assert [each["level"] for each in (await gateway.authorize(**call))["limits"]] == [level for level, *_ in owners]
-    for dollars, (_, label, _, _) in enumerate(owners, start=1):
-        # All below refuse too: the name is that of the first on the path.
+    answer = await gateway.authorize(**call)
+    assert [each["level"] for each in answer["limits"]] == [level for level, *_ in owners]
+    for dollars in range(1, len(owners) + 1):
+        refusing = owners[-dollars:]
         answer = await gateway.authorize(**call, estimated_cost=dollars + 0.5)
         assert decided(answer) == ("budget_exceeded", 402)
-        assert violated(answer) == [(level, "budget") for level, *_ in owners[:dollars]]
-        assert [each["entity"]["id"] for each in answer["violations"]] == [entity for _, _, entity, _ in owners[:dollars]]
-        assert answer["message"].startswith("model gpt-4o budget exceeded")
-    other = await gateway.authorize(provider="openai", model="o1", estimated_cost=2.5)
-    assert other["message"].startswith("provider openai budget exceeded")
-    assert [each["level"] for each in other["limits"]] == ["provider", "virtual_key", "provider_config", "team", "customer"]
+        assert violated(answer) == [(level, "budget") for level, *_ in refusing]
+        assert [each["entity"]["id"] for each in answer["violations"]] == [entity for _, _, entity, _ in refusing]
+        assert answer["message"].startswith(f"{refusing[0][1]} budget exceeded: ")
+    answer = await gateway.authorize(provider="openai", model="o1")
+    levels = ["provider", "virtual_key", "provider_config", "team", "customer"]
+    assert [each["level"] for each in answer["limits"]] == levels

@@ -43,15 +43,13 @@ async def test_clients_allowed_by_default_are_open_to_keys_that_say_nothing_of_t
     gateway: Gateway, make: Factory
 ) -> None:
     client = await make.mcp_client(name="files", allow_by_default=True, tools_to_execute=["read"])
-    key = await make.virtual_key(value=VALUE, allow_all_providers=True)
+    await make.virtual_key(value=VALUE, allow_all_providers=True)
     assert decided(await gateway.authorize(mcp_tools=["files-read"])) == ("allow", 200)
     assert decided(await gateway.authorize(mcp_tools=["files-read", "files-write"])) == ("mcp_tool_blocked", 403)
     other = await make.virtual_key(value="sk-bf-other", allow_all_providers=True)
     await make.mcp_config(virtual_key_id=other, mcp_client_id=client, tools_to_execute=["write"])
     for tool, decision in (("files-write", "allow"), ("files-read", "mcp_tool_blocked")):
-        answer = await gateway.authorize(virtual_key="sk-bf-other", mcp_tools=[tool])
-        assert (answer["decision"], answer["virtual_key_id"]) == (decision, other)
-    assert key != other
+        assert (await gateway.authorize(virtual_key="sk-bf-other", mcp_tools=[tool]))["decision"] == decision
 
 
 async def test_one_tool_that_may_not_be_used_refuses_the_call_and_nothing_is_held(
@@ -69,18 +67,13 @@ async def test_one_tool_that_may_not_be_used_refuses_the_call_and_nothing_is_hel
 
 
 @pytest.mark.parametrize("weights", [(1, 0), (0, 1)], ids=str)
-async def test_limits_refuse_before_tools_do_and_only_when_no_provider_has_room(
+async def test_limits_refuse_before_tools_do_once_no_provider_has_room(
     gateway: Gateway, make: Factory, weights: tuple[float, float]
 ) -> None:
     key = await make.virtual_key(value=VALUE)
-    configs = [
-        await make.provider_config(virtual_key_id=key, provider=provider, weight=weight)
-        for provider, weight in zip(("azure", "openai"), weights, strict=True)
-    ]
-    await make.budget(provider_config_id=configs[0], max_limit_nanousd=10**9)
-    tools = {"mcp_tools": ["shell-run"], "model": "gpt-4o"}
-    assert decided(await gateway.authorize(**tools, estimated_cost=2)) == ("mcp_tool_blocked", 403)
-    await make.budget(provider_config_id=configs[1], id="late", max_limit_nanousd=10**9)
-    await make.virtual_key(value="sk-bf-new", name="new")
-    answer = await gateway.authorize(**tools, provider="azure", estimated_cost=2)
-    assert decided(answer) == ("budget_exceeded", 402)
+    for dollars, weight in enumerate(weights, start=1):
+        config = await make.provider_config(virtual_key_id=key, provider=f"provider {dollars}", weight=weight)
+        await make.budget(provider_config_id=config, max_limit_nanousd=dollars * 10**9)
+    call = {"mcp_tools": ["shell-run"], "model": "gpt-4o"}
+    assert decided(await gateway.authorize(**call, estimated_cost=1.5)) == ("mcp_tool_blocked", 403)
+    assert decided(await gateway.authorize(**call, estimated_cost=2.5)) == ("budget_exceeded", 402)

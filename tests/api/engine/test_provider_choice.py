@@ -4,7 +4,6 @@ from collections import Counter
 from typing import Any
 
 from service.store.postgres import Connection
-from tests.conftest import Clock
 from tests.factories import Factory
 from tests.gateway import VALUE, Gateway, decided, violated
 
@@ -83,14 +82,14 @@ async def test_when_no_provider_has_room_the_first_drawn_says_why(gateway: Gatew
     assert providers_of(answer) == [("azure", True), ("openai", True)]
 
 
-async def test_what_holds_for_every_provider_refuses_at_once(gateway: Gateway, make: Factory) -> None:
-    configs = await make_providers(make, azure=1, openai=0)
-    await make.budget(provider_config_id=configs["azure"], max_limit_nanousd=1)
-    await make.budget(virtual_key_id=(await gateway.authorize(model="m"))["virtual_key_id"], max_limit_nanousd=2)
-    await make.virtual_key()
-
-    answer = await gateway.authorize(model="m", estimated_cost=1)
-    assert decided(answer) == ("budget_exceeded", 402)
+async def test_what_holds_for_every_provider_refuses_for_every_provider(gateway: Gateway, make: Factory) -> None:
+    key = await make.virtual_key(value=VALUE)
+    await make.budget(virtual_key_id=key, max_limit_nanousd=10**9)
+    for provider, weight in (("azure", 1), ("openai", 0)):
+        await make.provider_config(virtual_key_id=key, provider=provider, weight=weight)
+    answer = await gateway.authorize(model="m", estimated_cost=2)
+    assert (decided(answer), violated(answer)) == (("budget_exceeded", 402), [("virtual_key", "budget")])
+    assert [each["blocked_by"]["level"] for each in answer["eligible_providers"]] == ["virtual_key"] * 2
 
 
 async def test_a_limit_of_the_deployment_on_one_provider_leaves_the_others(gateway: Gateway, make: Factory) -> None:
@@ -105,16 +104,14 @@ async def test_a_limit_of_the_deployment_on_one_provider_leaves_the_others(gatew
 async def test_a_limit_of_the_virtual_key_on_one_provider_and_model_leaves_the_others(
     gateway: Gateway, make: Factory
 ) -> None:
-    await make_providers(make, azure=1, openai=0)
-    key = (await gateway.authorize(model="m"))["virtual_key_id"]
-    await make.virtual_key(value="sk-bf-2", id="second")
+    key = await make.virtual_key(value=VALUE)
     for provider, weight in (("azure", 1), ("openai", 0)):
-        await make.provider_config(virtual_key_id="second", provider=provider, weight=weight)
-    config = await make.model_config(virtual_key_id="second", model_name="m", provider="azure")
+        await make.provider_config(virtual_key_id=key, provider=provider, weight=weight)
+    config = await make.model_config(virtual_key_id=key, model_name="m", provider="azure")
     await make.rate_limit(model_config_id=config, metric="tokens", request_max_limit=None, request_reset_duration=None)
-    answer = await gateway.authorize(virtual_key="sk-bf-2", model="m", estimated_input_tokens=1001)
+    answer = await gateway.authorize(model="m", estimated_input_tokens=1001)
     assert (decided(answer), answer["provider"]) == (("allow", 200), "openai")
-    assert key != "second"
+    assert (await gateway.authorize(model="other", estimated_input_tokens=1001))["provider"] == "azure"
 
 
 async def test_another_provider_is_passed_over_for_its_own_price_only(
@@ -123,19 +120,35 @@ async def test_another_provider_is_passed_over_for_its_own_price_only(
     configs = await make_providers(make, dear=1, cheap=0)
     for config in configs.values():
         await make.budget(provider_config_id=config, max_limit_nanousd=5 * 10**9)
-    prices = "INSERT INTO model_prices (provider, model, input_nanousd) VALUES ($1, 'm', $2)"
-    await connection.execute(prices, "dear", 10 * 10**9)
-    await connection.execute(prices, "cheap", 10**9)
+    await add_prices(connection, dear=10, cheap=1)
     answer = await gateway.authorize(model="m", estimated_input_tokens=1_000_000)
     assert (decided(answer), answer["provider"]) == (("allow", 200), "cheap")
 
 
-async def test_a_repeat_goes_to_the_provider_it_was_told_first(
-    gateway: Gateway, make: Factory, clock: Clock
-) -> None:
+async def test_a_repeat_goes_to_the_provider_it_was_told_first(gateway: Gateway, make: Factory) -> None:
     await make_providers(make, azure=1, openai=1)
     first = await gateway.authorize(request_id="call", model="m")
     for _ in range(20):
         again = await gateway.authorize(request_id="call", model="m")
         assert (again["allowed"], again["provider"]) == (True, first["provider"])
         assert again["eligible_providers"][0]["provider"] == first["provider"]
+
+
+async def test_what_is_shared_and_too_small_for_a_dear_provider_may_do_for_a_cheap_one(
+    gateway: Gateway, make: Factory, connection: Connection
+) -> None:
+    await make_providers(make, dear=1, cheap=0)
+    (key,) = [row["id"] for row in await connection.fetch("SELECT id FROM virtual_keys")]
+    await make.budget(virtual_key_id=key, max_limit_nanousd=5 * 10**9)
+    await add_prices(connection, dear=10, cheap=1)
+    answer = await gateway.authorize(model="m", estimated_input_tokens=1_000_000)
+    assert (decided(answer), answer["provider"]) == (("allow", 200), "cheap")
+    assert [each.get("blocked_by", {}).get("level") for each in answer["eligible_providers"]] == [None, "virtual_key"]
+
+
+async def add_prices(connection: Connection, **dollars: int) -> None:
+    """Of a million input tokens of the model m, by provider."""
+    for provider, price in dollars.items():
+        await connection.execute(
+            "INSERT INTO model_prices (provider, model, input_nanousd) VALUES ($1, 'm', $2)", provider, price * 10**9
+        )
