@@ -55,6 +55,25 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         int, Meta(ge=1, le=1000, description="Redis connections per worker and server, each for a batch of calls")
     ] = 2
     redis_timeout_ms: Annotated[int, Meta(ge=10, le=5000, description="longest wait for one answer of Redis")] = 200
+    hold_ttl_seconds: Annotated[
+        int, Meta(ge=1, le=86_400, description="how long a call holds its estimate unless it says so itself")
+    ] = 300
+    expired_holds: Annotated[
+        Literal["book", "release"], Meta(description="whether what an unreported call held is booked or given back")
+    ] = "book"
+    on_counters_unavailable: Annotated[
+        Literal["local", "deny", "allow"],
+        Meta(description="calls while Redis is away: by the ledger and this worker's own, all refused, all allowed"),
+    ] = "local"
+    replicas: Annotated[
+        int, Meta(ge=1, le=1000, description="how many replicas share the limits while Redis is away")
+    ] = 1
+    required_headers: Annotated[
+        str, Meta(description='headers each call must have, by what they match: `{"x-team": "*", "x-env": "prod.*"}`')
+    ] = ""
+    policy_cache_mb: Annotated[
+        int, Meta(ge=1, le=65536, description="memory per worker for what virtual keys may do")
+    ] = 192
     tree_cache_mb: Annotated[int, Meta(ge=1, le=65536, description="memory per worker for encoded trees")] = 128
     max_body_kb: Annotated[int, Meta(ge=1, le=65536, description="largest request body")] = 1024
     drain_seconds: Annotated[
@@ -104,9 +123,23 @@ def load_settings(
         if field in values and not _is_url(values[field])
     ]
     faults += _key_faults(values.get("encryption_key", ""))
+    faults += _header_faults(values.get("required_headers", ""))
     if faults:
         raise SettingsError("\n".join(faults))
     return Settings(**values)
+
+
+def parse_required_headers(text: str) -> dict[str, str]:
+    """Names of headers and what each must match. Raises ValueError."""
+    if not text:
+        return {}
+    try:
+        required = msgspec.json.decode(text, type=dict[str, str])
+        for pattern in required.values():
+            re.compile("" if pattern == "*" else pattern)
+    except (msgspec.DecodeError, re.error) as error:
+        raise ValueError("must be a JSON object of header names and regular expressions, `*` for any value") from error
+    return required
 
 
 def is_loopback(host: str) -> bool:
@@ -144,6 +177,14 @@ def _key_faults(encryption_key: str) -> list[str]:
         parse_encryption_key(encryption_key)
     except ValueError as error:
         return [f"{VARIABLES['encryption_key']}: {error}"]
+    return []
+
+
+def _header_faults(required_headers: str) -> list[str]:
+    try:
+        parse_required_headers(required_headers)
+    except ValueError as error:
+        return [f"{VARIABLES['required_headers']}: {error}"]
     return []
 
 
