@@ -9,7 +9,7 @@ import pytest
 
 from service.counters.client import CounterClient, CountersUnavailableError, ScriptCall
 from service.counters.meters import UNKNOWN_VERSION, merge_windows, read_tenants
-from service.counters.server_run import find_unreconciled_run, mark_reconciled
+from service.counters.server_run import find_server_runs, mark_reconciled
 from service.domain.meters import Tenant
 from tests.counters.clusters import key_of, open_client, tenants_of
 from tests.counters.scripts import COUNT
@@ -59,10 +59,12 @@ async def all_answer(client: CounterClient) -> bool:
 
 
 async def reconcile(client: CounterClient) -> None:
-    runs = await find_unreconciled_run(client)
-    assert runs is not None
-    await mark_reconciled(client, runs)
-    assert await find_unreconciled_run(client) is None
+    await mark_reconciled(client, await find_server_runs(client))
+    assert not await is_to_be_reconciled(client)
+
+
+async def is_to_be_reconciled(client: CounterClient) -> bool:
+    return (await find_server_runs(client)).reconciled_before is None
 
 
 async def kill(node: Node) -> None:
@@ -81,7 +83,7 @@ async def test_of_a_cluster(cluster: Cluster) -> None:
     assert not await answers(client, of)
     await until(lambda: answers(client, of), seconds=FAILOVER_SECONDS)
     await until(lambda: all_answer(client), seconds=FAILOVER_SECONDS)
-    assert await find_unreconciled_run(client) is not None
+    assert await is_to_be_reconciled(client)
     state = (await read_tenants(client, {of: UNKNOWN_VERSION}))[of].state_of("budget:b")
     assert state is not None
     assert state.used == 5
@@ -97,7 +99,7 @@ async def test_with_a_sentinel(watched: Watched, end: signal.Signals) -> None:
     assert not await answers(client, tenant())
     await until(lambda: answers(client, tenant()), seconds=FAILOVER_SECONDS)
     assert await watched.replica.tell("EXISTS", key_of(tenant())) == 1
-    assert await find_unreconciled_run(client) is not None
+    assert await is_to_be_reconciled(client)
     await client.close()
 
 
