@@ -118,6 +118,13 @@ async def test_who_goes_away_before_the_round_trip_is_not_sent(batcher: ScriptBa
     leaving.cancel()
     await staying
     assert await counted(redis) == 1
+    before = batcher.traffic.round_trips
+    alone = count_once(batcher)
+    await asyncio.sleep(0)
+    alone.cancel()
+    await asyncio.wait([alone])
+    await echo(batcher, 0)
+    assert batcher.traffic.round_trips == before + 1
 
 
 async def test_scripts_flushed_under_load_cost_no_call_and_repeat_none(batcher: ScriptBatcher, redis: Redis) -> None:

@@ -66,16 +66,23 @@ class Policies:
         """None when there is no such virtual key, nor was lately. Raises StoreUnavailableError."""
         return self._at_hand(None, virtual_key_id) or await self._load(virtual_key_id)
 
+    def whole_at_hand(self) -> GlobalPolicy | None:
+        """What the whole deployment is held to, without asking anyone."""
+        return None if self._stale and GLOBAL_TENANT in self._stale else self._global
+
     async def whole(self) -> GlobalPolicy:
         """What the whole deployment is held to. Raises StoreUnavailableError."""
-        if self._global is None or (self._stale and GLOBAL_TENANT in self._stale):
-            try:
-                self._global = await self._load_global()
-                self._stale.discard(GLOBAL_TENANT)
-            except StoreUnavailableError:
-                if self._global is None:
-                    raise
-        return self._global
+        known = self.whole_at_hand()
+        if known is not None:
+            return known
+        try:
+            self._global = loaded = await self._load_global()
+        except StoreUnavailableError:
+            if self._global is None:
+                raise
+            return self._global
+        self._stale.discard(GLOBAL_TENANT)
+        return loaded
 
     def forget(self, tenant_id: str, revision: int) -> None:
         """The tenant changed: what is older than `revision` is not used any more."""
