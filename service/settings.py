@@ -55,6 +55,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     drain_seconds: Annotated[
         int, Meta(ge=0, le=25, description="how long to keep serving, not ready, after SIGTERM")
     ] = 5
+    metrics_scope: Annotated[
+        Literal["open", "read"], Meta(description="who may read /metrics: everyone, or API tokens of scope read")
+    ] = "open"
     log_format: Annotated[Literal["console", "json"], Meta(description="how log lines look")] = "console"
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Meta(description="the least that is logged")] = (
         "info"

@@ -14,6 +14,7 @@ from service.store.api_tokens import list_api_tokens
 from service.store.postgres import StoreUnavailableError
 from service.supervisor import PortInUseError, check_port, stop_on_signal, stop_with_input, supervise
 from service.telemetry.logs import configure_logs
+from service.telemetry.siblings import Siblings
 
 _NEEDED = (*REQUIRED, "encryption_key")
 
@@ -67,11 +68,13 @@ def serve(workers: int | None) -> None:
 
 
 @click.command(hidden=True)
-def worker() -> None:
+@click.option("--number", required=True, type=int)
+@click.option("--siblings", "folder", required=True, type=click.Path(path_type=Path))
+def worker(number: int, folder: Path) -> None:
     """One of several workers; started by `serve --workers` and `dev`, stops when its standard input ends."""
     settings = read_settings(required=_NEEDED)
     configure_logs(settings.log_format, settings.log_level)
-    run(_work(settings))
+    run(_work(settings, Siblings(number, settings.workers, folder)))
 
 
 def _check_that_someone_gets_in(settings: Settings) -> None:
@@ -101,10 +104,10 @@ async def _supervise_until_signal(settings: Settings, stop: asyncio.Event) -> No
     await supervise(settings, stop)
 
 
-async def _work(settings: Settings) -> None:
+async def _work(settings: Settings, siblings: Siblings) -> None:
     stop = asyncio.Event()
     watch = asyncio.create_task(stop_with_input(stop), name="parent")
-    await serve_until_stopped(settings, reuse_port=True, stop=stop)
+    await serve_until_stopped(settings, reuse_port=True, stop=stop, siblings=siblings)
     watch.cancel()
 
 

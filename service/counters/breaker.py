@@ -19,6 +19,7 @@ class Breaker:
         self._monotonic_seconds = monotonic_seconds
         self._failures = 0
         self._next_probe_at_seconds = 0.0
+        self.times_opened = 0
 
     @property
     def is_open(self) -> bool:
@@ -36,6 +37,7 @@ class Breaker:
         except Exception:
             self._failures += 1
             if self._failures == FAILURES_TO_OPEN:
+                self.times_opened += 1
                 self._next_probe_at_seconds = self._monotonic_seconds() + PROBE_INTERVAL_SECONDS
             raise
         self._failures = 0

@@ -14,6 +14,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError
 
 from service.counters.breaker import Breaker, BreakerOpenError
+from service.domain.measures import RoundTrips
 from service.settings import Settings
 
 
@@ -51,6 +52,7 @@ class CounterClient:
         self._under_way: set[asyncio.Task[list[Any]]] = set()
         self._closed = False
         self.breaker = Breaker(time.monotonic)
+        self.round_trips = RoundTrips()
 
     async def run(self, calls: Sequence[ScriptCall]) -> list[bytes]:
         """Run the calls in one round trip, each atomic by itself. Raises CountersUnavailableError.
@@ -58,16 +60,19 @@ class CounterClient:
         A call may have been carried out although its answer was lost, and is made again when the server has lost the
         script: scripts must be safe to repeat.
         """
+        errors = self.round_trips.errors
         try:
             with self.breaker.guard():
-                async with asyncio.timeout(self._timeout_seconds):
-                    answers = await self._undisturbed(calls)
+                answers = await self._in_time(calls)
         except BreakerOpenError as error:
+            errors["not_asked"] += 1
             raise CountersUnavailableError("Redis did not answer lately") from error
         except (RedisError, OSError, TimeoutError) as error:
+            errors["no_answer"] += 1
             raise CountersUnavailableError("Redis does not answer") from error
         for answer in answers:
             if isinstance(answer, Exception):
+                errors["refused"] += 1
                 # It answered: no outage, but nothing to go on with either (out of memory, a replica, a wrong type).
                 raise CountersUnavailableError("Redis refuses") from answer
         return answers
@@ -85,6 +90,14 @@ class CounterClient:
                 task.cancel()
             await asyncio.gather(*pending, return_exceptions=True)
         await self._redis.aclose()
+
+    async def _in_time(self, calls: Sequence[ScriptCall]) -> list[Any]:
+        begun_seconds = time.perf_counter()
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                return await self._undisturbed(calls)
+        finally:
+            self.round_trips.seconds.observe(time.perf_counter() - begun_seconds)
 
     async def _undisturbed(self, calls: Sequence[ScriptCall]) -> list[Any]:
         """In a task of its own: redis-py loses a connection that is cancelled while it is being opened."""

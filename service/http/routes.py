@@ -1,9 +1,11 @@
 """THE table of routes: what the service answers, resource by resource."""
 
 import re
+from collections.abc import Mapping
 
 from aiohttp import web
 
+from service.domain.access import RouteScope
 from service.http import (
     audit_logs,
     catalogue,
@@ -12,6 +14,7 @@ from service.http import (
     health,
     limit_lists,
     mcp_clients,
+    metrics,
     model_configs,
     openapi,
     pricing_overrides,
@@ -21,12 +24,15 @@ from service.http import (
     teams,
     virtual_keys,
 )
-from service.http.auth import ROUTE_SCOPES
+from service.http.answers import ANSWERS, Answers
+from service.http.auth import ROUTE_SCOPES, Handler
 from service.http.malformed import answer_expectation
 from service.http.openapi import DOCUMENT, encode_document
+from service.http.openapi_names import operation_id
 
 ROUTES = (
     *health.ROUTES,
+    *metrics.ROUTES,
     *openapi.ROUTES,
     *docs.ROUTES,
     *customers.ROUTES,
@@ -46,10 +52,11 @@ ROUTES = (
 _PATH_ID = re.compile(r"\{(\w+)\}")
 
 
-def add_routes(app: web.Application) -> None:
-    """GET also answers HEAD."""
+def add_routes(app: web.Application, *, scopes: Mapping[Handler, RouteScope] | None = None) -> None:
+    """`scopes` go before those of the table. GET also answers HEAD."""
     app[DOCUMENT] = encode_document(ROUTES)
-    app[ROUTE_SCOPES] = {route.handler: route.scope for route in ROUTES}
+    app[ROUTE_SCOPES] = {route.handler: route.scope for route in ROUTES} | dict(scopes or {})
+    app[ANSWERS] = Answers({route.handler: operation_id(route) for route in ROUTES})
     for route in ROUTES:
         path = route_pattern(route.path)
         if route.method == "GET":
