@@ -1,10 +1,11 @@
 """What /metrics answers: this worker's metrics, and those of its siblings."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from service.telemetry.exposition import expose, read_process
-from service.telemetry.metrics import METRICS, Family, Parts, read_families
+from service.telemetry.exposition import Block, join_blocks, read_process, write_blocks
+from service.telemetry.metrics import METRICS, Parts, read_families
 from service.telemetry.siblings import Siblings
 
 
@@ -22,9 +23,10 @@ class Measuring:
 
     async def expose(self) -> bytes:
         """The metrics of all workers as text."""
-        others = await self._siblings.ask()
-        workers = {self._siblings.number: self._read(), **others}
-        return expose(dict(sorted(workers.items())))
+        own, others = await asyncio.gather(self._read(), self._siblings.ask())
+        workers = {self._siblings.number: own, **others}
+        return join_blocks(dict(sorted(workers.items())))
 
-    def _read(self) -> list[Family]:
-        return [*read_families(METRICS, self._parts), *read_process()]
+    async def _read(self) -> list[Block]:
+        families = [*read_families(METRICS, self._parts), *read_process()]
+        return await write_blocks(families, worker=self._siblings.number)

@@ -6,20 +6,20 @@ Prometheus sees as the restart of a counter, by the label `worker`.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
 import structlog
 
-from service.telemetry.metrics import Family
+from service.telemetry.exposition import Block
 
 _ANSWER_SECONDS = 1.0
 _LARGEST_ANSWER_BYTES = 16 * 1024 * 1024
 
 log = structlog.get_logger()
-_decoder = msgspec.msgpack.Decoder(list[Family])
+_decoder = msgspec.msgpack.Decoder(list[Block])
 
 
 class Siblings(msgspec.Struct, frozen=True):
@@ -30,14 +30,14 @@ class Siblings(msgspec.Struct, frozen=True):
     folder: Path = Path()
 
     @asynccontextmanager
-    async def answering(self, read: Callable[[], list[Family]]) -> AsyncIterator[None]:
+    async def answering(self, read: Callable[[], Awaitable[list[Block]]]) -> AsyncIterator[None]:
         """Answer the others meanwhile."""
         if self.count == 1:
             yield
             return
 
         async def answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            writer.write(msgspec.msgpack.encode(read()))
+            writer.write(msgspec.msgpack.encode(await read()))
             writer.close()
             await writer.wait_closed()
 
@@ -56,12 +56,12 @@ class Siblings(msgspec.Struct, frozen=True):
         finally:
             server.close()
 
-    async def ask(self) -> dict[int, list[Family] | None]:
+    async def ask(self) -> dict[int, list[Block] | None]:
         """The others' metrics; None for one that does not answer in time."""
         numbers = [number for number in range(1, self.count + 1) if number != self.number]
         return dict(zip(numbers, await asyncio.gather(*map(self._ask, numbers)), strict=True))
 
-    async def _ask(self, number: int) -> list[Family] | None:
+    async def _ask(self, number: int) -> list[Block] | None:
         try:
             async with asyncio.timeout(_ANSWER_SECONDS):
                 reader, writer = await asyncio.open_unix_connection(self._socket(number), limit=_LARGEST_ANSWER_BYTES)

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from service.domain.measures import SECONDS, Distribution
-from service.telemetry.exposition import expose
+from service.telemetry.exposition import join_blocks, write_blocks
 from service.telemetry.metrics import METRICS, Family, Metric, Sample, read_families
 from tests.exposition import parse, total
 
@@ -38,23 +38,24 @@ def test_the_bounds_of_seconds_ascend() -> None:
     assert list(SECONDS) == sorted(set(SECONDS))
 
 
-def test_a_histogram_is_exposed_cumulated_with_its_count_and_sum() -> None:
+async def test_a_histogram_is_exposed_cumulated_with_its_count_and_sum() -> None:
     distribution = Distribution((1.0, 2.0))
     for value in (0.5, 1.5, 9):
         distribution.observe(value)
     metrics = (Metric("x_seconds", "histogram", "Of a test.", lambda _: {"a": distribution}, ("by",)),)
-    series = parse(expose({1: read_families(metrics, None)}).decode())
+    series = parse(join_blocks({1: await write_blocks(read_families(metrics, None), worker=1)}).decode())
     buckets = {bound: total(series, "x_seconds_bucket", le=bound, by="a") for bound in ("1.0", "2.0", "+Inf")}
     assert buckets == {"1.0": 1, "2.0": 2, "+Inf": 3}
     assert total(series, "x_seconds_count", by="a") == 3
     assert total(series, "x_seconds_sum", by="a") == pytest.approx(11)
 
 
-def test_workers_are_told_apart_and_one_that_does_not_answer_is_told_of() -> None:
-    def family(value: float) -> list[Family]:
-        return [Family("y_total", "counter", "Of a test.", [Sample("y_total", {}, value)])]
+async def test_workers_are_told_apart_and_one_that_does_not_answer_is_told_of() -> None:
+    def family(value: float) -> Family:
+        return Family("y_total", "counter", "Of a test.", [Sample("y_total", {}, value)])
 
-    text = expose({1: family(3), 2: None, 3: family(4)}).decode()
+    first, third = [await write_blocks([family(value)], worker=number) for number, value in ((1, 3), (3, 4))]
+    text = join_blocks({1: first, 2: None, 3: third}).decode()
     series = parse(text)
     assert total(series, "y_total") == 7
     assert total(series, "y_total", worker="3") == 4

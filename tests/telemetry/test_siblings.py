@@ -2,12 +2,12 @@
 
 import asyncio
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from service.telemetry.metrics import Family, Sample
+from service.telemetry.exposition import Block
 from service.telemetry.siblings import Siblings
 
 
@@ -17,25 +17,36 @@ def folder() -> Iterator[Path]:
         yield Path(folder)
 
 
-def families(value: float) -> list[Family]:
-    return [Family("x", "gauge", "Of a test.", [Sample("x", {"by": "a"}, value)])]
+def blocks(number: int) -> list[Block]:
+    return [Block(b"# TYPE x gauge\n", b"x %d\n" % number)]
+
+
+def answers(number: int) -> Callable[[], Awaitable[list[Block]]]:
+    async def answer() -> list[Block]:
+        return blocks(number)
+
+    return answer
 
 
 async def test_each_hears_of_all_others(folder: Path) -> None:
     first, second, third = (Siblings(number, 3, folder) for number in (1, 2, 3))
     async with (
-        first.answering(lambda: families(1)),
-        second.answering(lambda: families(2)),
-        third.answering(lambda: families(3)),
+        first.answering(answers(1)),
+        second.answering(answers(2)),
+        third.answering(answers(3)),
     ):
-        assert await first.ask() == {2: families(2), 3: families(3)}
-        assert await third.ask() == {1: families(1), 2: families(2)}
+        assert await first.ask() == {2: blocks(2), 3: blocks(3)}
+        assert await third.ask() == {1: blocks(1), 2: blocks(2)}
 
 
 async def test_a_large_answer_arrives_whole(folder: Path) -> None:
     first, second = (Siblings(number, 2, folder) for number in (1, 2))
-    large = families(1) * 20_000
-    async with second.answering(lambda: large):
+    large = blocks(1) * 20_000
+
+    async def answer() -> list[Block]:
+        return large
+
+    async with second.answering(answer):
         assert await first.ask() == {2: large}
 
 
@@ -70,12 +81,12 @@ async def test_a_worker_takes_the_place_of_a_killed_one_of_its_number(folder: Pa
     left = await asyncio.start_unix_server(lambda *_: None, folder / "2.sock")
     left.close()
     assert (folder / "2.sock").exists()
-    async with second.answering(lambda: families(2)):
-        assert await first.ask() == {2: families(2)}
+    async with second.answering(answers(2)):
+        assert await first.ask() == {2: blocks(2)}
 
 
 async def test_a_folder_no_socket_fits_in_costs_the_metrics_and_not_the_worker(folder: Path) -> None:
     deep = folder / ("x" * 120)
     deep.mkdir()
-    async with Siblings(2, 2, deep).answering(lambda: families(2)):
+    async with Siblings(2, 2, deep).answering(answers(2)):
         assert await Siblings(1, 2, deep).ask() == {2: None}
