@@ -22,6 +22,7 @@ log = structlog.get_logger()
 
 Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record] | asyncpg.Connection[asyncpg.Record]"
 
+APPLICATION_NAME = "governance"
 # SQLSTATEs that say "not now": connection (08), insufficient resources (53), cancelled by time-out, shutdown or
 # start-up (57), read-only standby (25006).
 _UNAVAILABLE_STATES = ("08", "53", "55", "57", "25006")
@@ -118,7 +119,7 @@ async def open_store(settings: Settings) -> Store:
         command_timeout=_COMMAND_TIMEOUT_SECONDS,
         init=_prepare_connection,
         reset=_keep_as_it_is,
-        server_settings={"application_name": "governance", "jit": "off"},
+        server_settings={"application_name": APPLICATION_NAME, "jit": "off"},
     )
     return Store(await pool)
 
@@ -129,7 +130,7 @@ async def connect(database_url: str) -> asyncpg.Connection[asyncpg.Record]:
         connection = await asyncpg.connect(
             database_url,
             timeout=_CONNECT_TIMEOUT_SECONDS,
-            server_settings={"application_name": "governance"},
+            server_settings={"application_name": APPLICATION_NAME},
         )
         await _prepare_connection(connection)
     return connection
