@@ -21,7 +21,7 @@ log = structlog.get_logger()
 
 _RESTART_DELAY_SECONDS = 0.5
 # Longer than a worker takes to drain and finish; then it is killed.
-_STOP_TIMEOUT_SECONDS = 32.0
+STOP_TIMEOUT_SECONDS = 32.0
 
 
 class PortInUseError(Exception):
@@ -88,7 +88,7 @@ async def _keep_running(number: int, program: Sequence[str], settings: Settings,
 async def _stop(process: Process, ended: asyncio.Task[int]) -> None:
     if process.returncode is None:
         process.send_signal(signal.SIGTERM)
-    await asyncio.wait([ended], timeout=_STOP_TIMEOUT_SECONDS)
+    await asyncio.wait([ended], timeout=STOP_TIMEOUT_SECONDS)
     if process.returncode is None:
         process.kill()
         await ended

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -91,7 +92,7 @@ async def configured(servers: Servers, **settings: str) -> AsyncIterator[None]:
     from redis.asyncio import Redis
 
     async with Redis.from_url(servers.valkey.url) as redis:
-        before: dict[str, str] = {}
+        before: dict[Any, Any] = {}
         for name in settings:
             before |= await redis.config_get(name)
         for name, value in settings.items():
