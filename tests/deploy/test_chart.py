@@ -5,9 +5,9 @@ import re
 from typing import Any, get_type_hints
 
 import helm_python
-import kubernetes_validate
 import pytest
 import yaml
+from kubernetes_validate.utils import latest_version, validate
 
 from service import supervisor
 from service.cli import main
@@ -37,12 +37,12 @@ def test_helm_finds_nothing_to_complain_of(variant: str) -> None:
     assert not report["errors"]
 
 
-@pytest.mark.parametrize("version", ["1.27", kubernetes_validate.latest_version()])
+@pytest.mark.parametrize("version", ["1.27", latest_version()])
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_object_is_one_kubernetes_takes(variant: str, version: str) -> None:
     for kind, document in render(VARIANTS[variant]).items():
         if kind != "ServiceMonitor":  # of an operator
-            kubernetes_validate.validate(document, version, strict=True)
+            validate(document, version, strict=True)
 
 
 def test_what_is_turned_on_and_off_is_there_or_not() -> None:
