@@ -126,7 +126,7 @@ def build_app(
 
     app.on_response_prepare.extend((add_headers, name_allowed_origin))
     app.cleanup_ctx.append(stores)
-    add_routes(app, scopes={metrics: settings.metrics_scope})
+    add_routes(app, scopes={metrics: settings.metrics_scope}, log_each=settings.access_log == "on")
     return app
 
 

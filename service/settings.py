@@ -58,6 +58,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     metrics_scope: Annotated[
         Literal["open", "read"], Meta(description="who may read /metrics: everyone, or API tokens of scope read")
     ] = "open"
+    access_log: Annotated[Literal["on", "off"], Meta(description="whether each request is logged, in a line")] = "off"
     log_format: Annotated[Literal["console", "json"], Meta(description="how log lines look")] = "console"
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Meta(description="the least that is logged")] = (
         "info"

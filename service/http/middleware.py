@@ -3,6 +3,7 @@
 import time
 import traceback
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import structlog
 from aiohttp import HttpVersion10, HttpVersion11, hdrs, web
@@ -10,7 +11,9 @@ from aiohttp import HttpVersion10, HttpVersion11, hdrs, web
 from service.domain.refusals import RefusedError
 from service.http.answers import ANSWERS
 from service.http.errors import ApiError, error_response, refused, unavailable
+from service.http.request_ids import request_id
 from service.store.postgres import StoreUnavailableError
+from service.telemetry.correlation import enter_request
 
 log = structlog.get_logger()
 
@@ -31,6 +34,7 @@ _MESSAGES = {
 async def answer_failures(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Whatever goes wrong below is answered in the envelope; a fault of ours is a 500 without its inside."""
     begun_seconds = time.perf_counter()
+    leave = enter_request(partial(request_id, request))
     try:
         _check_bounds(request)
         response = await handler(request)
@@ -46,6 +50,7 @@ async def answer_failures(request: web.Request, handler: Handler) -> web.StreamR
         _log_fault(error)
         response = error_response(ApiError(500, "Internal error"))
     request.app[ANSWERS].add(request, response, time.perf_counter() - begun_seconds)
+    leave()
     return response
 
 

@@ -52,11 +52,11 @@ ROUTES = (
 _PATH_ID = re.compile(r"\{(\w+)\}")
 
 
-def add_routes(app: web.Application, *, scopes: Mapping[Handler, RouteScope] | None = None) -> None:
-    """`scopes` go before those of the table. GET also answers HEAD."""
+def add_routes(app: web.Application, *, scopes: Mapping[Handler, RouteScope], log_each: bool) -> None:
+    """`scopes` go before those of the table; `log_each`: a line for each request. GET also answers HEAD."""
     app[DOCUMENT] = encode_document(ROUTES)
-    app[ROUTE_SCOPES] = {route.handler: route.scope for route in ROUTES} | dict(scopes or {})
-    app[ANSWERS] = Answers({route.handler: operation_id(route) for route in ROUTES})
+    app[ROUTE_SCOPES] = {route.handler: route.scope for route in ROUTES} | dict(scopes)
+    app[ANSWERS] = Answers({route.handler: operation_id(route) for route in ROUTES}, log_each=log_each)
     for route in ROUTES:
         path = route_pattern(route.path)
         if route.method == "GET":

@@ -59,7 +59,7 @@ METRICS = (
     Metric(
         "governance_http_request_seconds",
         "histogram",
-        "From the head of a request to the end of its answer, by operation of the OpenAPI document.",
+        "From the head of a request until its answer is ready, or sent if it is streamed, by operation.",
         lambda parts: parts.answer_seconds,
         ("operation",),
     ),

@@ -33,6 +33,7 @@ EVERY_VARIABLE = STORES | {
     "GOVERNANCE_MAX_BODY_KB": "64",
     "GOVERNANCE_DRAIN_SECONDS": "0",
     "GOVERNANCE_METRICS_SCOPE": "read",
+    "GOVERNANCE_ACCESS_LOG": "on",
     "GOVERNANCE_LOG_FORMAT": "json",
     "GOVERNANCE_LOG_LEVEL": "debug",
 }
@@ -63,6 +64,7 @@ BAD_VALUES = [
     ("GOVERNANCE_DRAIN_SECONDS", "29", "<= 25", "0 to 25"),
     ("GOVERNANCE_LOG_FORMAT", "hunter2", "invalid", "console | json"),
     ("GOVERNANCE_METRICS_SCOPE", "hunter2", "invalid", "open | read"),
+    ("GOVERNANCE_ACCESS_LOG", "hunter2", "invalid", "on | off"),
     ("GOVERNANCE_LOG_LEVEL", "hunter2", "invalid", "debug | info | warning | error"),
 ]
 
