@@ -17,12 +17,13 @@ from service.store.migrations import read_migrations
     type=click.IntRange(1, 10_000),
     help="How many of the service there will be, for the sum of their connections.",
 )
-def check(replicas: int) -> None:
+@click.option("--workers", type=click.IntRange(1, 64), help="Workers of each (default: WORKERS or 1).")
+def check(replicas: int, workers: int | None) -> None:
     """Look at the stores and the settings, one line for each check, and say what to do about what is not right.
 
     Changes nothing. Run it where the service runs, with its environment. Exits with 1 when a check fails.
     """
-    settings = read_settings()
+    settings = read_settings(**({"workers": workers} if workers else {}))
     found = run(diagnose(settings, replicas=replicas, migrations=read_migrations(), clock=lambda: datetime.now(UTC)))
     for finding in found:
         advice = f" → {finding.advice}" if finding.advice else ""

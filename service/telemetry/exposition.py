@@ -11,7 +11,7 @@ from prometheus_client import Metric as PrometheusMetric, ProcessCollector, gene
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
-from service.telemetry.metrics import Family, Sample
+from service.telemetry.families import Family, Sample
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 WORKER_UP = "governance_worker_up"

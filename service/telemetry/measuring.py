@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from service.telemetry.exposition import Block, join_blocks, read_process, write_blocks
-from service.telemetry.metrics import METRICS, Parts, read_families
+from service.telemetry.families import read_families
+from service.telemetry.metrics import METRICS, Parts
 from service.telemetry.siblings import Siblings
 
 

@@ -125,6 +125,13 @@ def test_the_command_exits_with_1_when_a_check_fails_and_says_what_to_do(servers
     assert other.encryption_key not in result.output
 
 
+def test_the_command_takes_the_numbers_of_replicas_and_workers(servers: Servers) -> None:
+    environment = to_environment(servers.settings)
+    result = CliRunner().invoke(main, ["check", "--replicas", "5", "--workers", "3"], env=environment)
+    assert result.exit_code == 1
+    assert "8 × 3 workers × 5 replicas = 120" in result.output
+
+
 def test_the_command_repeats_no_password(servers: Servers) -> None:
     environment = to_environment(servers.settings) | {
         "DATABASE_URL": f"postgresql://me:sesame@127.0.0.1:{closed_port()}/x",

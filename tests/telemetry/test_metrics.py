@@ -6,7 +6,8 @@ import pytest
 
 from service.domain.measures import SECONDS, Distribution
 from service.telemetry.exposition import join_blocks, write_blocks
-from service.telemetry.metrics import METRICS, Family, Metric, Sample, read_families
+from service.telemetry.families import Family, Sample, read_families
+from service.telemetry.metrics import METRICS, Metric
 from tests.exposition import parse, total
 
 SUFFIXES = {"counter": ("_total",), "histogram": ("_seconds", "_events"), "gauge": ("",)}
