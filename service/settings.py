@@ -79,6 +79,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     drain_seconds: Annotated[
         int, Meta(ge=0, le=25, description="how long to keep serving, not ready, after SIGTERM")
     ] = 5
+    metrics_scope: Annotated[
+        Literal["open", "read"], Meta(description="who may read /metrics: everyone, or API tokens of scope read")
+    ] = "open"
+    access_log: Annotated[Literal["on", "off"], Meta(description="whether each request is logged, in a line")] = "off"
     log_format: Annotated[Literal["console", "json"], Meta(description="how log lines look")] = "console"
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Meta(description="the least that is logged")] = (
         "info"

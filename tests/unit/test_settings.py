@@ -38,6 +38,8 @@ EVERY_VARIABLE = STORES | {
     "GOVERNANCE_TREE_CACHE_MB": "512",
     "GOVERNANCE_MAX_BODY_KB": "64",
     "GOVERNANCE_DRAIN_SECONDS": "0",
+    "GOVERNANCE_METRICS_SCOPE": "read",
+    "GOVERNANCE_ACCESS_LOG": "on",
     "GOVERNANCE_LOG_FORMAT": "json",
     "GOVERNANCE_LOG_LEVEL": "debug",
 }
@@ -76,6 +78,8 @@ BAD_VALUES = [
     ("GOVERNANCE_MAX_BODY_KB", "98765", "<= 65536", "1 to 65536"),
     ("GOVERNANCE_DRAIN_SECONDS", "29", "<= 25", "0 to 25"),
     ("GOVERNANCE_LOG_FORMAT", "hunter2", "invalid", "console | json"),
+    ("GOVERNANCE_METRICS_SCOPE", "hunter2", "invalid", "open | read"),
+    ("GOVERNANCE_ACCESS_LOG", "hunter2", "invalid", "on | off"),
     ("GOVERNANCE_LOG_LEVEL", "hunter2", "invalid", "debug | info | warning | error"),
 ]
 
