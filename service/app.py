@@ -13,6 +13,7 @@ from aiohttp import web
 from service.counters.client import open_counters
 from service.domain.sealing import Sealer, parse_encryption_key
 from service.governance.access import Gatekeeper
+from service.governance.alerts import AlertDeliverer, parse_webhooks
 from service.governance.changes.run import Changes
 from service.governance.probes import Probes
 from service.governance.quota import QuotaReader
@@ -20,6 +21,7 @@ from service.governance.reconcile import Reconciler
 from service.governance.tree.cache import TreeCache
 from service.governance.tree.entities import EntityReader
 from service.governance.tree.read import TreeReader
+from service.http.alerts import ALERT_STORE
 from service.http.audit_logs import AUDIT_STORE
 from service.http.auth import GATEKEEPER, authorize_principal
 from service.http.body import REFUSE_UNKNOWN_FIELDS
@@ -32,6 +34,7 @@ from service.http.middleware import add_headers, answer_failures
 from service.http.reading import ENTITY_READER
 from service.http.routes import add_routes
 from service.http.virtual_keys import QUOTA_READER, ROTATION_COOLDOWN
+from service.http.webhooks import WebhookSender
 from service.settings import Settings
 from service.store.migrations import read_migrations
 from service.store.postgres import open_store
@@ -78,20 +81,28 @@ def build_app(settings: Settings, *, clock: Callable[[], datetime] = utc_now) ->
             cache = TreeCache(settings.tree_cache_mb * 1024 * 1024 // share)
             app[key] = TreeReader(store, counters, sealer=sealer if shows_values else None, cache=cache, clock=clock)
         app[ENTITY_READER] = EntityReader(store, counters, sealer=sealer, clock=clock)
-        app[AUDIT_STORE] = store
+        app[AUDIT_STORE] = app[ALERT_STORE] = store
         app[CHANGES] = Changes(store, sealer=sealer, clock=clock)
         app[QUOTA_READER] = QuotaReader(store, app[ENTITY_READER], sealer=sealer, clock=clock)
         app[PROBES] = Probes(store, counters, sealer=sealer, migrations=read_migrations())
+        send_alert = WebhookSender(allow_private=settings.alert_webhook_allow_private == "on")
+        webhooks = parse_webhooks(settings.alert_webhook_url)
+        deliverer = AlertDeliverer(
+            store, send_alert, webhooks=webhooks, secret=settings.alert_webhook_secret, clock=clock
+        )
         stop = asyncio.Event()
         background = [
             asyncio.create_task(app[PROBES].watch(stop), name="probes"),
             asyncio.create_task(Reconciler(store, counters).watch(stop), name="reconciler"),
         ]
+        if webhooks:
+            background.append(asyncio.create_task(deliverer.watch(stop), name="alerts"))
         for task in background:
             task.add_done_callback(partial(_stop_when_failed, app[LIFECYCLE]))
         yield
         stop.set()
         await _end(background)
+        await send_alert.close()
         await counters.close()
         await store.close()
 

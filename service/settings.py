@@ -19,6 +19,8 @@ class SettingsError(Exception):
 
 _ORIGIN = r"(\*|[a-zA-Z][a-zA-Z0-9+.-]*://([a-zA-Z0-9.*-]+|\[[0-9a-fA-F:]+\])(:[0-9]{1,5})?)"
 _ORIGINS = rf"^{_ORIGIN}(\s*,\s*{_ORIGIN})*$"
+_WEBHOOK = r"https?://[^\s,#]{1,2000}"
+_WEBHOOKS = rf"^{_WEBHOOK}(\s*,\s*{_WEBHOOK}){{0,4}}$"
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,6 +49,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     rotation_cooldown_seconds: Annotated[
         int, Meta(ge=0, le=2_592_000, description="how long a rotated virtual key's old value goes on working")
     ] = 0
+    alert_webhook_url: Annotated[
+        str,
+        Meta(pattern=_WEBHOOKS, description="up to five webhooks that alerts of budgets are POSTed to; empty: none"),
+    ] = ""
+    alert_webhook_secret: Annotated[
+        str, Meta(min_length=16, description="signs what webhooks get, needed with them; 16 characters at least")
+    ] = ""
+    alert_webhook_allow_private: Annotated[
+        Literal["on", "off"], Meta(description="whether webhooks may be at addresses of private networks")
+    ] = "off"
     database_pool_size: Annotated[int, Meta(ge=1, le=200, description="Postgres connections per worker")] = 8
     redis_pool_size: Annotated[int, Meta(ge=1, le=1000, description="Redis connections per worker")] = 16
     redis_timeout_ms: Annotated[int, Meta(ge=10, le=5000, description="longest wait for one answer of Redis")] = 200
@@ -99,6 +111,7 @@ def load_settings(
         if field in values and not _is_url(values[field])
     ]
     faults += _key_faults(values.get("encryption_key", ""))
+    faults += _webhook_faults(values)
     if faults:
         raise SettingsError("\n".join(faults))
     return Settings(**values)
@@ -142,6 +155,18 @@ def _key_faults(encryption_key: str) -> list[str]:
     return []
 
 
+def _webhook_faults(values: Mapping[str, Any]) -> list[str]:
+    urls = values.get("alert_webhook_url", "")
+    if not urls:
+        return []
+    faults = []
+    if not all(_is_url(url.strip()) and urlsplit(url.strip()).hostname for url in urls.split(",")):
+        faults.append(f"{VARIABLES['alert_webhook_url']}: is malformed; allowed: {_EXAMPLES[_WEBHOOKS]}")
+    if "alert_webhook_secret" not in values:
+        faults.append(f"{VARIABLES['alert_webhook_secret']} is not set: webhooks get nothing that is not signed")
+    return faults
+
+
 def _is_url(url: str) -> bool:
     """What the libraries would trip over later, with a part of the password in their words."""
     parts = urlsplit(url)
@@ -175,6 +200,7 @@ def _allowed(hint: Any) -> str:
 _HOST = re.compile(r"(\[[0-9a-fA-F:.%]*\]|[^:\[\]]*)(:[0-9]{1,5})?")
 _EXAMPLES = {
     _ORIGINS: "https://app.example.com,https://*.example.com",
+    _WEBHOOKS: "https://hooks.example.com/budgets,https://…",
     "^postgres(ql)?://": "postgresql://user:password@host:5432/database",
     "^(rediss?|unix)://": "redis://host:6379/0, rediss://… for TLS, or unix:///path",
 }

@@ -5,6 +5,7 @@ import re
 from aiohttp import web
 
 from service.http import (
+    alerts,
     audit_logs,
     catalogue,
     customers,
@@ -41,6 +42,7 @@ ROUTES = (
     *routing_rules.ROUTES,
     *catalogue.ROUTES,
     *audit_logs.ROUTES,
+    *alerts.ROUTES,
 )
 
 _PATH_ID = re.compile(r"\{(\w+)\}")

@@ -116,7 +116,9 @@ CREATE FUNCTION reached_thresholds(
     budget_id text, threshold_percent integer, max_limit_nanousd bigint, tenant_id text, owner_type text, owner_id text,
     owner_name text, customer_id text, team_id text, virtual_key_id text
 )
-    LANGUAGE plpgsql STABLE ROWS 1 AS $$
+    LANGUAGE plpgsql STABLE ROWS 1
+    -- A plan made while the outbox was empty would read all of it once it is not.
+    SET enable_seqscan = off AS $$
 #variable_conflict use_column
 DECLARE
     budget budgets;
