@@ -83,6 +83,7 @@ VARIABLES = {
     field: field.upper() if field in _UNPREFIXED else f"GOVERNANCE_{field.upper()}"
     for field in Settings.__struct_fields__
 }
+_SECRET_OF_WEBHOOKS = VARIABLES["alert_webhook_secret"]
 
 
 def load_settings(
@@ -111,7 +112,7 @@ def load_settings(
         if field in values and not _is_url(values[field])
     ]
     faults += _key_faults(values.get("encryption_key", ""))
-    faults += _webhook_faults(values)
+    faults += _webhook_faults(values, secret_was_refused=any(fault.startswith(_SECRET_OF_WEBHOOKS) for fault in faults))
     if faults:
         raise SettingsError("\n".join(faults))
     return Settings(**values)
@@ -155,15 +156,16 @@ def _key_faults(encryption_key: str) -> list[str]:
     return []
 
 
-def _webhook_faults(values: Mapping[str, Any]) -> list[str]:
+def _webhook_faults(values: Mapping[str, Any], *, secret_was_refused: bool) -> list[str]:
+    """`secret_was_refused`: there is one, and what is wrong with it was told already."""
     urls = values.get("alert_webhook_url", "")
     if not urls:
         return []
     faults = []
     if not all(_is_url(url.strip()) and urlsplit(url.strip()).hostname for url in urls.split(",")):
         faults.append(f"{VARIABLES['alert_webhook_url']}: is malformed; allowed: {_EXAMPLES[_WEBHOOKS]}")
-    if "alert_webhook_secret" not in values:
-        faults.append(f"{VARIABLES['alert_webhook_secret']} is not set: webhooks get nothing that is not signed")
+    if "alert_webhook_secret" not in values and not secret_was_refused:
+        faults.append(f"{_SECRET_OF_WEBHOOKS} is not set: webhooks get nothing that is not signed")
     return faults
 
 

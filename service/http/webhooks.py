@@ -57,7 +57,8 @@ class WebhookSender:
                 response.close()
         except TimeoutError as error:
             raise DeliveryError("did not answer in time") from error
-        except (aiohttp.ClientError, OSError, ValueError) as error:
+        except (aiohttp.ClientError, OSError, ValueError, RuntimeError) as error:
+            # RuntimeError: uvloop's, for some failures of a socket.
             raise DeliveryError(_reason(error)) from error
         if 300 <= status < 400:
             raise DeliveryError(f"answered {status}: redirects are not followed")

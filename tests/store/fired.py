@@ -31,5 +31,10 @@ async def fired(connection: Connection, **narrowed: Any) -> list[Alert]:
     return sorted(alerts, key=lambda alert: alert.id)
 
 
+def digits(amount_usd: Any) -> str:
+    """Of an amount as it goes over the wire."""
+    return bytes(amount_usd).decode()
+
+
 async def percents(connection: Connection, **narrowed: Any) -> list[int]:
     return sorted(alert.threshold_percent for alert in await fired(connection, **narrowed))

@@ -14,7 +14,7 @@ from service.store.ledger import record_usage
 from service.store.limits import start_budget_epochs
 from service.store.postgres import Connection, connect
 from tests.factories import Factory, meter_of_budget, meter_of_rate_limit, usage_event
-from tests.store.fired import fired, percents, spend, spend_on
+from tests.store.fired import digits, fired, percents, spend, spend_on
 from tests.store.planted_tree import plant_tree
 
 LIMIT = 1000
@@ -48,7 +48,7 @@ async def test_an_alert_tells_what_was_used_of_what(connection: Connection, budg
     await spend(connection, budget, 510, at=now)
     (alert,) = await fired(connection)
     _, meter = await meter_of_budget(connection, budget)
-    assert (bytes(alert.max_limit), bytes(alert.used)) == (b"0.000001", b"0.00000051")  # type: ignore[arg-type]
+    assert (digits(alert.max_limit), digits(alert.used)) == ("0.000001", "0.00000051")
     assert alert.window_start == window_at(meter.rule, now).start
     assert (alert.budget_id, alert.state, alert.attempts) == (budget, "pending", 0)
     assert abs(alert.fired_at - datetime.now(UTC)) < timedelta(minutes=1)
@@ -225,7 +225,7 @@ async def test_an_override_raises_what_is_a_percent_while_it_lasts(
         (alert.window_start - now).days: alert for alert in await fired(connection) if alert.threshold_percent == 50
     }
     assert await percents(connection) == [50, 50, 50, 80, 100]
-    assert [bytes(by_day[day].max_limit) for day in range(3)] == [b"0.000002", b"0.000002", b"0.000001"]  # type: ignore[arg-type]
+    assert [digits(by_day[day].max_limit) for day in range(3)] == ["0.000002", "0.000002", "0.000001"]
 
 
 _DURATIONS = ("1h", "1d", "3d", "1w", "1M", "3M", "1Q", "1Y", "monthly", "quarterly")
