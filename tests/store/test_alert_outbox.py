@@ -36,6 +36,7 @@ async def test_replicas_that_claim_at_once_have_different_alerts(
 ) -> None:
     await fire(connection, make)
     async with connection.transaction(), other_connection.transaction():
+        await other_connection.execute("SET LOCAL lock_timeout = '1s'")
         first = await claim(connection, soon, limit=2)
         second = await claim(other_connection, soon, limit=2)
         assert (len(first), len(second)) == (2, 1)
