@@ -15,6 +15,7 @@ from service.domain.sealing import Sealer, parse_encryption_key
 from service.governance.access import Gatekeeper
 from service.governance.alerts import AlertDeliverer, parse_webhooks
 from service.governance.changes.run import Changes
+from service.governance.engine import build_engine
 from service.governance.probes import Probes
 from service.governance.quota import QuotaReader
 from service.governance.reconcile import Reconciler
@@ -25,6 +26,7 @@ from service.http.alerts import ALERT_STORE
 from service.http.audit_logs import AUDIT_STORE
 from service.http.auth import GATEKEEPER, authorize_principal
 from service.http.body import REFUSE_UNKNOWN_FIELDS
+from service.http.calls import ADMISSION, SETTLEMENT
 from service.http.changing import CHANGES
 from service.http.cors import ORIGINS, answer_preflights, name_allowed_origin, parse_origins
 from service.http.customers import MASKED_TREE_READER, TREE_READER
@@ -90,9 +92,13 @@ def build_app(settings: Settings, *, clock: Callable[[], datetime] = utc_now) ->
         deliverer = AlertDeliverer(
             store, send_alert, webhooks=webhooks, secret=settings.alert_webhook_secret, clock=clock
         )
+        engine = build_engine(settings, store, counters, sealer=sealer, clock=clock)
+        app[ADMISSION], app[SETTLEMENT] = engine.admission, engine.settlement
         stop = asyncio.Event()
         background = [
             asyncio.create_task(app[PROBES].watch(stop), name="probes"),
+            asyncio.create_task(engine.watch.watch(stop), name="policies"),
+            asyncio.create_task(engine.expiry.watch(stop), name="expired holds"),
             asyncio.create_task(Reconciler(store, counters).watch(stop), name="reconciler"),
         ]
         if webhooks:
@@ -103,6 +109,7 @@ def build_app(settings: Settings, *, clock: Callable[[], datetime] = utc_now) ->
         stop.set()
         await _end(background)
         await send_alert.close()
+        await engine.group_commit.close()
         await counters.close()
         await store.close()
 

@@ -7,6 +7,7 @@ from aiohttp import web
 from service.http import (
     alerts,
     audit_logs,
+    calls,
     catalogue,
     customers,
     docs,
@@ -41,6 +42,7 @@ ROUTES = (
     *pricing_overrides.ROUTES,
     *routing_rules.ROUTES,
     *catalogue.ROUTES,
+    *calls.ROUTES,
     *audit_logs.ROUTES,
     *alerts.ROUTES,
 )

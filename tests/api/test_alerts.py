@@ -153,3 +153,15 @@ async def test_an_alert_that_is_not_dead_is_not_sent_again(
 async def test_there_is_no_such_alert(api: TestApi, alert_id: str) -> None:
     status, answer = await send(api, "POST", f"{ALERTS}/{alert_id}/retry")
     assert (status, answer["error"]["message"]) == (404, "Alert not found")
+
+
+async def test_usage_that_is_reported_fires(api: TestApi) -> None:
+    budget = {"max_limit": 1, "reset_duration": "1d", "alert_thresholds": [90]}
+    _, made = await send(api, "POST", f"{API}/virtual-keys", {"name": "k", "budgets": [budget]})
+    key = made["virtual_key"]
+    for number, cost in enumerate((0.5, 0.3, 0.15, 0.05)):
+        report = {"request_id": f"r{number}", "virtual_key_id": key["id"], "provider": "openai", "model": "gpt-4o"}
+        usage = report | {"input_tokens": 1, "output_tokens": 1, "cost": cost}
+        assert (await send(api, "POST", f"{API}/usage", usage))[0] == 200
+    (alert,) = await read(api, virtual_key_id=key["id"])
+    assert (alert["threshold_percent"], alert["used"], alert["owner"]["name"]) == (90, 0.95, "k")
