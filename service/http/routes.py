@@ -7,6 +7,7 @@ from aiohttp import web
 
 from service.domain.access import RouteScope
 from service.http import (
+    alerts,
     audit_logs,
     calls,
     catalogue,
@@ -49,6 +50,7 @@ ROUTES = (
     *catalogue.ROUTES,
     *calls.ROUTES,
     *audit_logs.ROUTES,
+    *alerts.ROUTES,
 )
 
 _PATH_ID = re.compile(r"\{(\w+)\}")

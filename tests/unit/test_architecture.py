@@ -29,7 +29,9 @@ MAY_IMPORT = {
     "service.settings": DOMAIN,
     "service.encryption_key": DOMAIN,
     "service.supervisor": SETTINGS | {"service.telemetry"},
-    "service.app": INSIDE | SETTINGS | {"service.http", "service.telemetry"},
+    "service.app": INSIDE | SETTINGS | {"service.background", "service.http", "service.telemetry"},
+    "service.background": {"service.http"},
+    "service.lifecycle": SETTINGS | {"service.app", "service.http", "service.telemetry"},
     "service.dev": DOMAIN
     | SETTINGS
     | {"service.store", "service.demo", "service.embedded", "service.encryption_key"}
@@ -40,7 +42,7 @@ MAY_IMPORT = {
 
 # A library: the only parts of the service that may import it.
 LIBRARY_HOMES = {
-    "aiohttp": {"service.http", "service.app"},
+    "aiohttp": {"service.http", "service.app", "service.lifecycle"},
     "asyncpg": {"service.store", "service.demo"},
     "aiosql": {"service.store"},
     "redis": {"service.counters"},
