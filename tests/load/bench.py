@@ -122,13 +122,12 @@ class Bench:
         *,
         workers: int = 1,
         on: Collection[int] = cores.SERVICE,
-        module: str = "service",
     ) -> Iterator[Service]:
         """The service against a deployment, ready."""
         port = free_port()
         settings = msgspec.structs.replace(deployment.settings, port=port, workers=workers)
         with running(
-            [sys.executable, "-m", module, "serve"],
+            [sys.executable, "-m", "service", "serve"],
             cores=on,
             log=self.log("service"),
             environment=to_environment(settings),
