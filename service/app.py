@@ -1,6 +1,7 @@
 """Wiring and lifecycle: what a worker is made of, and how it starts, drains and stops."""
 
 import asyncio
+import gc
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
@@ -120,6 +121,7 @@ async def serve(settings: Settings, *, reuse_port: bool, stop: asyncio.Event) ->
     try:
         site = web.TCPSite(runner, settings.host, settings.port, backlog=_BACKLOG, reuse_port=reuse_port)
         await site.start()
+        _keep_what_is_loaded()
         log.info("serving", host=settings.host, port=settings.port)
         await _first(stop, drain)
         app[LIFECYCLE].draining = True
@@ -133,6 +135,12 @@ async def serve(settings: Settings, *, reuse_port: bool, stop: asyncio.Event) ->
     log.info("stopped")
     if app[LIFECYCLE].failed:
         raise SystemExit(1)
+
+
+def _keep_what_is_loaded() -> None:
+    """Modules and wiring are never garbage: looking through them for some held the event loop for 25 ms each time."""
+    gc.collect()
+    gc.freeze()
 
 
 async def _end(tasks: list[asyncio.Task[None]]) -> None:
