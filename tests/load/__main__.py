@@ -1,9 +1,7 @@
 """The command: `python -m tests.load --all`, or some scenarios by name."""
 
 import platform
-import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,7 +9,7 @@ from typing import Any
 import click
 
 from tests.load import cores
-from tests.load.bench import POSTGRES_SETTINGS, Bench, Options
+from tests.load.bench import POSTGRES_SETTINGS, Bench, Options, working_folder
 from tests.load.deployed import deployed
 from tests.load.programs import ProgramError
 from tests.load.report import table, to_json
@@ -41,7 +39,7 @@ def main(names: Sequence[str], everything: bool, json_path: Path | None, **given
     if not (names or everything or where["url"]):
         _list_scenarios()
         return
-    with _working_folder() as folder, Bench(Options(folder=folder, **given)) as bench:
+    with working_folder() as folder, Bench(Options(folder=folder, **given)) as bench:
         chosen = deployed(bench, **where) if where["url"] else _chosen(names)
         results = list(_run(bench, chosen))
     click.echo("\n" + table(results))
@@ -88,14 +86,6 @@ def _write(results: Sequence[Result], path: Path, options: Options) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(to_json(results, taken_at=datetime.now(UTC), about=about))
     click.echo(f"\n{path}")
-
-
-@contextmanager
-def _working_folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="governance-load-") as folder:
-        # Postgres does not run as root: its user has to get through.
-        Path(folder).chmod(0o711)
-        yield Path(folder)
 
 
 if __name__ == "__main__":

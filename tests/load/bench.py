@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+import tempfile
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
@@ -179,6 +180,14 @@ class Bench:
             asyncio.run(_fill(postgres.url, deployment, write))
             self._deployments[name] = deployment
         return self._deployments[name]
+
+
+@contextmanager
+def working_folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="governance-load-") as folder:
+        # Postgres does not run as root: its user has to get through.
+        Path(folder).chmod(0o711)
+        yield Path(folder)
 
 
 def _settings(**stores: str) -> Settings:

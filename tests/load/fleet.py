@@ -36,16 +36,17 @@ _RATE_LIMIT_COLUMNS = (
 
 
 class Fleet(msgspec.Struct, frozen=True):
-    """`teams` per customer, `keys` per team; `limited` are the owners that have limits."""
+    """`teams` per customer, `keys` per team; `limited` are the owners with limits. Another `copy` is another fleet."""
 
     customers: int
     teams: int
     keys: int
     limited: tuple[str, ...] = FULL_PATH
+    copy: int = 0
 
     @property
     def name(self) -> str:
-        return f"fleet_{self.customers}_{self.teams}_{self.keys}_{len(self.limited)}"
+        return f"fleet_{self.customers}_{self.teams}_{self.keys}_{len(self.limited)}_{self.copy}"
 
     @property
     def virtual_keys(self) -> int:

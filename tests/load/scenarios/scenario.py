@@ -34,7 +34,12 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
 
     def lacks(self) -> str | None:
         """What is missing on this machine, and how to get it; None when it can run."""
-        return next((how for need in self.needs if (how := _lack(need)) is not None), None)
+        return lack_of(self.needs)
+
+
+def lack_of(needs: Sequence[str]) -> str | None:
+    """The first of them that is missing, and how to get it."""
+    return next((how for need in needs if (how := _lack(need)) is not None), None)
 
 
 def _lack(need: str) -> str | None:

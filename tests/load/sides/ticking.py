@@ -1,8 +1,9 @@
 """The service with a clock in its event loop, to see how long one turn keeps everybody else waiting.
 
-`python -m tests.load.sides.ticking FILE`, settings in the environment. A timer goes off every millisecond; between two
-of them the loop's thread had so much processor time, all of it in others' way. Processor time, not the time of day: what
-another process takes of the core is no fault of the service. On SIGUSR1 the longest so far is written to FILE, in ms.
+`python -m tests.load.sides.ticking FILE`, settings in the environment. A timer goes off every millisecond; between
+two of them the loop's thread had so much processor time, all of it in others' way. Processor time, not the time of day:
+what another process takes of the core is not held against the service. On SIGUSR1 the longest so far, in ms, is written
+to FILE.
 """
 
 import asyncio
