@@ -15,6 +15,7 @@ from service.counters.client import open_counters
 from service.domain.sealing import Sealer, parse_encryption_key
 from service.governance.access import Gatekeeper
 from service.governance.changes.run import Changes
+from service.governance.engine import build_engine
 from service.governance.probes import Probes
 from service.governance.quota import QuotaReader
 from service.governance.reconcile import Reconciler
@@ -24,6 +25,7 @@ from service.governance.tree.read import TreeReader
 from service.http.audit_logs import AUDIT_STORE
 from service.http.auth import GATEKEEPER, authorize_principal
 from service.http.body import REFUSE_UNKNOWN_FIELDS
+from service.http.calls import ADMISSION, SETTLEMENT
 from service.http.changing import CHANGES
 from service.http.cors import ORIGINS, answer_preflights, name_allowed_origin, parse_origins
 from service.http.customers import MASKED_TREE_READER, TREE_READER
@@ -83,9 +85,13 @@ def build_app(settings: Settings, *, clock: Callable[[], datetime] = utc_now) ->
         app[CHANGES] = Changes(store, sealer=sealer, clock=clock)
         app[QUOTA_READER] = QuotaReader(store, app[ENTITY_READER], sealer=sealer, clock=clock)
         app[PROBES] = Probes(store, counters, sealer=sealer, migrations=read_migrations())
+        engine = build_engine(settings, store, counters, sealer=sealer, clock=clock)
+        app[ADMISSION], app[SETTLEMENT] = engine.admission, engine.settlement
         stop = asyncio.Event()
         background = [
             asyncio.create_task(app[PROBES].watch(stop), name="probes"),
+            asyncio.create_task(engine.watch.watch(stop), name="policies"),
+            asyncio.create_task(engine.expiry.watch(stop), name="expired holds"),
             asyncio.create_task(Reconciler(store, counters).watch(stop), name="reconciler"),
         ]
         for task in background:
@@ -93,6 +99,7 @@ def build_app(settings: Settings, *, clock: Callable[[], datetime] = utc_now) ->
         yield
         stop.set()
         await _end(background)
+        await engine.group_commit.close()
         await counters.close()
         await store.close()
 

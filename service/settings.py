@@ -20,12 +20,15 @@ class SettingsError(Exception):
 _ORIGIN = r"(\*|[a-zA-Z][a-zA-Z0-9+.-]*://([a-zA-Z0-9.*-]+|\[[0-9a-fA-F:]+\])(:[0-9]{1,5})?)"
 _ORIGINS = rf"^{_ORIGIN}(\s*,\s*{_ORIGIN})*$"
 
+# Sentinels are asked for a primary by its name.
+_REDIS_URLS = r"^((rediss?(\+cluster)?|unix)://|rediss?\+sentinel://[^/?#]+/[^/?#]+)"
+
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Every field is an environment variable of the name in `VARIABLES`; the description is its documentation."""
 
     database_url: Annotated[str, Meta(pattern="^postgres(ql)?://", description="Postgres 15 or newer")] = ""
-    redis_url: Annotated[str, Meta(pattern="^(rediss?|unix)://", description="Valkey, or Redis 7.0 or newer")] = ""
+    redis_url: Annotated[str, Meta(pattern=_REDIS_URLS, description="Valkey, or Redis 7.0 or newer")] = ""
     host: Annotated[str, Meta(min_length=1, description="address to listen on")] = "127.0.0.1"
     port: Annotated[int, Meta(ge=1, le=65535, description="port to listen on")] = 8080
     workers: Annotated[int, Meta(ge=1, le=64, description="worker processes, one per core")] = 1
@@ -48,8 +51,29 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         int, Meta(ge=0, le=2_592_000, description="how long a rotated virtual key's old value goes on working")
     ] = 0
     database_pool_size: Annotated[int, Meta(ge=1, le=200, description="Postgres connections per worker")] = 8
-    redis_pool_size: Annotated[int, Meta(ge=1, le=1000, description="Redis connections per worker")] = 16
+    redis_pool_size: Annotated[
+        int, Meta(ge=1, le=1000, description="Redis connections per worker and server, each for a batch of calls")
+    ] = 2
     redis_timeout_ms: Annotated[int, Meta(ge=10, le=5000, description="longest wait for one answer of Redis")] = 200
+    hold_ttl_seconds: Annotated[
+        int, Meta(ge=1, le=86_400, description="how long a call holds its estimate unless it says so itself")
+    ] = 300
+    expired_holds: Annotated[
+        Literal["book", "release"], Meta(description="whether what an unreported call held is booked or given back")
+    ] = "book"
+    on_counters_unavailable: Annotated[
+        Literal["local", "deny", "allow"],
+        Meta(description="calls while Redis is away: by the ledger and this worker's own, all refused, all allowed"),
+    ] = "local"
+    replicas: Annotated[
+        int, Meta(ge=1, le=1000, description="how many replicas share the limits while Redis is away")
+    ] = 1
+    required_headers: Annotated[
+        str, Meta(description='headers each call must have, by what they match: `{"x-team": "*", "x-env": "prod.*"}`')
+    ] = ""
+    policy_cache_mb: Annotated[
+        int, Meta(ge=1, le=65536, description="memory per worker for what virtual keys may do")
+    ] = 192
     tree_cache_mb: Annotated[int, Meta(ge=1, le=65536, description="memory per worker for encoded trees")] = 128
     max_body_kb: Annotated[int, Meta(ge=1, le=65536, description="largest request body")] = 1024
     drain_seconds: Annotated[
@@ -99,9 +123,23 @@ def load_settings(
         if field in values and not _is_url(values[field])
     ]
     faults += _key_faults(values.get("encryption_key", ""))
+    faults += _header_faults(values.get("required_headers", ""))
     if faults:
         raise SettingsError("\n".join(faults))
     return Settings(**values)
+
+
+def parse_required_headers(text: str) -> dict[str, str]:
+    """Names of headers and what each must match. Raises ValueError."""
+    if not text:
+        return {}
+    try:
+        required = msgspec.json.decode(text, type=dict[str, str])
+        for pattern in required.values():
+            re.compile("" if pattern == "*" else pattern)
+    except (msgspec.DecodeError, re.error) as error:
+        raise ValueError("must be a JSON object of header names and regular expressions, `*` for any value") from error
+    return required
 
 
 def is_loopback(host: str) -> bool:
@@ -142,6 +180,14 @@ def _key_faults(encryption_key: str) -> list[str]:
     return []
 
 
+def _header_faults(required_headers: str) -> list[str]:
+    try:
+        parse_required_headers(required_headers)
+    except ValueError as error:
+        return [f"{VARIABLES['required_headers']}: {error}"]
+    return []
+
+
 def _is_url(url: str) -> bool:
     """What the libraries would trip over later, with a part of the password in their words."""
     parts = urlsplit(url)
@@ -176,5 +222,6 @@ _HOST = re.compile(r"(\[[0-9a-fA-F:.%]*\]|[^:\[\]]*)(:[0-9]{1,5})?")
 _EXAMPLES = {
     _ORIGINS: "https://app.example.com,https://*.example.com",
     "^postgres(ql)?://": "postgresql://user:password@host:5432/database",
-    "^(rediss?|unix)://": "redis://host:6379/0, rediss://… for TLS, or unix:///path",
+    _REDIS_URLS: "redis://host:6379/0, redis+cluster://host:6379,host:6379, "
+    "redis+sentinel://host:26379,host:26379/name-of-the-primary/0, the same with rediss for TLS, or unix:///path",
 }

@@ -19,7 +19,7 @@ from service.domain.sealing import Sealer, new_encryption_key, parse_encryption_
 from service.settings import Settings, load_settings
 from service.store.postgres import Connection, Store, connect, open_store
 from tests.factories import Factory
-from tests.servers import Servers, clone_template, drop_database, running_servers
+from tests.servers import Servers, clone_template, drop_database, plain_client, running_servers
 
 # What is set for a person's own deployment must not reach the tests.
 for variable in list(os.environ):
@@ -64,7 +64,7 @@ async def database_url(servers: Servers) -> AsyncIterator[str]:
 @pytest.fixture
 async def redis(servers: Servers) -> AsyncIterator[Redis]:
     """A plain client, for looking at what is there; the database is empty when the test begins."""
-    client = Redis.from_url(servers.redis_url)
+    client = plain_client(servers.redis_url)
     await client.flushdb()
     yield client
     await client.aclose()

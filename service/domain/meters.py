@@ -1,7 +1,7 @@
 """Meters: one number held against one limit.
 
 A meter's id is derived from its limit: `budget:<budget id>` counts nano-dollars, `tokens:<rate limit id>` tokens,
-`requests:<rate limit id>` requests.
+`requests:<rate limit id>` requests, `parallel:<kind>:<owner id>` calls under way.
 """
 
 from datetime import datetime
@@ -61,3 +61,7 @@ def tokens_meter_id(rate_limit_id: str) -> str:
 
 def requests_meter_id(rate_limit_id: str) -> str:
     return f"requests:{rate_limit_id}"
+
+
+def parallel_meter_id(kind: str, owner_id: str) -> str:
+    return f"parallel:{kind}:{owner_id}"

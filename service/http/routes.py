@@ -6,6 +6,7 @@ from aiohttp import web
 
 from service.http import (
     audit_logs,
+    calls,
     catalogue,
     customers,
     docs,
@@ -40,6 +41,7 @@ ROUTES = (
     *pricing_overrides.ROUTES,
     *routing_rules.ROUTES,
     *catalogue.ROUTES,
+    *calls.ROUTES,
     *audit_logs.ROUTES,
 )
 

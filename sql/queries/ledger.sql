@@ -81,7 +81,7 @@ WITH fresh AS (
            day, tenant_id, virtual_key_id, provider, model, team_id, customer_id,
            requests, errors, input_tokens, output_tokens, cached_input_tokens, cost_nanousd)
     SELECT (occurred_at AT TIME ZONE 'UTC')::date, tenant_id, virtual_key_id, provider, model, team_id, customer_id,
-           count(*), count(*) FILTER (WHERE status <> 'success'), sum(input_tokens), sum(output_tokens),
+           count(*) FILTER (WHERE status <> 'late'), count(*) FILTER (WHERE status IN ('error', 'cancelled')), sum(input_tokens), sum(output_tokens),
            sum(cached_input_tokens), sum(cost_nanousd)
       FROM fresh_events
      GROUP BY 1, 2, 3, 4, 5, 6, 7
@@ -107,3 +107,17 @@ SELECT (SELECT coalesce(array_agg(request_id), '{}') FROM fresh) AS fresh_reques
        meter_id, meters.tenant_id, meters.layout, epoch, window_start, used
   FROM (SELECT 1) AS always LEFT JOIN (windows
   JOIN LATERAL meter_tenant(windows.meter_id) AS meters ON true) ON true;
+
+-- name: find_usage_fingerprints(request_ids)
+-- What was reported under ids that are in the ledger already, and when.
+-- Uses usage_requests_pkey.
+SELECT request_id, fingerprint, recorded_at FROM usage_requests WHERE request_id = ANY (:request_ids::text[]);
+
+-- name: find_booked_events(request_ids, recorded_ats)
+-- Events by their ids and the times they were recorded at; the arrays run in parallel.
+-- Uses usage_events_pkey.
+SELECT event.request_id, event.input_tokens, event.output_tokens, event.cached_input_tokens, event.cost_nanousd,
+       event.tenant_id, event.virtual_key_id, event.team_id, event.customer_id,
+       event.charge_meter_ids, event.charge_epochs, event.charge_window_starts, event.charge_amounts
+  FROM unnest(:request_ids::text[], :recorded_ats::timestamptz[]) AS asked (request_id, recorded_at)
+  JOIN usage_events AS event ON event.recorded_at = asked.recorded_at AND event.request_id = asked.request_id;

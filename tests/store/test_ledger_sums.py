@@ -29,7 +29,7 @@ TOTALS = "SELECT meter_id, epoch, window_start, used FROM meter_windows ORDER BY
 DAYS_IN_LEDGER = """
     SELECT (occurred_at AT TIME ZONE 'UTC')::date AS day, tenant_id, virtual_key_id, provider, model,
            coalesce(team_id, '') AS team, coalesce(customer_id, '') AS customer, count(*) AS requests,
-           count(*) FILTER (WHERE status <> 'success') AS errors, sum(input_tokens) AS input_tokens,
+           count(*) FILTER (WHERE status IN ('error', 'cancelled')) AS errors, sum(input_tokens) AS input_tokens,
            sum(output_tokens) AS output_tokens, sum(cached_input_tokens) AS cached_input_tokens,
            sum(cost_nanousd) AS cost_nanousd
       FROM usage_events GROUP BY 1, 2, 3, 4, 5, 6, 7 ORDER BY 1, 2, 3, 4, 5, 6, 7
@@ -70,7 +70,7 @@ def chance_events(chance: random.Random, meters: list[tuple[str, Meter]]) -> lis
             at=now - timedelta(minutes=chance.randrange(2 * 24 * 60)),
             model=chance.choice(["gpt-4o", "gpt-4o-mini"]),
             team_id=chance.choice([None, "team"]),
-            status=chance.choice(["success", "success", "error", "expired"]),
+            status=chance.choice(["success", "success", "error", "cancelled", "expired"]),
             input_tokens=chance.randrange(10**6),
             output_tokens=chance.randrange(10**6),
             cached_input_tokens=chance.randrange(10**6),

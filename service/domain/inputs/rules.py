@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from service.domain.inputs.calls import UsageInput
 from service.domain.inputs.limits import BudgetInput, LimitsInput, RateLimitInput, SingleBudgetInput
 from service.domain.inputs.mcp_clients import McpClientInput
 from service.domain.inputs.model_configs import ModelConfigCreate, ModelConfigInput
@@ -70,6 +71,14 @@ RULES: dict[type[msgspec.Struct], tuple[Rule, ...]] = {
             {"match_type": {"const": "exact"}, "pattern": {"pattern": r"^[^*]+$"}},
             {"match_type": {"const": "wildcard"}, "pattern": {"pattern": r"^[^*]+\*$"}},
         ),
+    ),
+    UsageInput: (
+        {
+            "anyOf": [
+                {"properties": {name: {"type": "string"}}, "required": [name]}
+                for name in ("virtual_key", "virtual_key_id")
+            ]
+        },
     ),
     TargetInput: (
         {

@@ -74,7 +74,7 @@ class LimitBuilder:
 
     def budget_of(self, row: Row, aligned_by: Row) -> Budget:
         """`row` by itself, whoever's it is."""
-        rule = _rule(row["reset_duration"], row, aligned_by)
+        rule = reset_rule(row["reset_duration"], row, aligned_by)
         meter = Meter(id=budget_meter_id(row["id"]), epoch=row["epoch"], rule=rule)
         index = self.meters.add(meter, in_usd=True)
         quarter_start_month = row["quarter_start_month"]
@@ -124,7 +124,7 @@ class LimitBuilder:
         meter = Meter(
             id=(tokens_meter_id if metric == "token" else requests_meter_id)(row["id"]),
             epoch=row[f"{metric}_epoch"],
-            rule=_rule(reset_duration, row, aligned_by),
+            rule=reset_rule(reset_duration, row, aligned_by),
         )
         index = self.meters.add(meter, in_usd=False)
         return self.meters.usage_mark(index), self.meters.window_start_mark(index)
@@ -144,7 +144,8 @@ def _usd(amount_nanousd: int) -> Any:
     return Raw(nanousd_to_json(amount_nanousd))
 
 
-def _rule(reset_duration: str, row: Row, aligned_by: Row) -> ResetRule:
+def reset_rule(reset_duration: str, row: Row, aligned_by: Row) -> ResetRule:
+    """`aligned_by` is the row whose calendar alignment and time zone the limit in `row` follows."""
     return ResetRule(
         duration=parse_reset_duration(reset_duration),
         anchored_at=row["anchored_at"],
