@@ -81,7 +81,7 @@ async def test_with_the_setting_release_an_expired_hold_is_given_back(
     await worker.authorize(**CALL)
     clock.forward(seconds=60)
     await worker.expire()
-    assert (await events(connection), await held_in_redis(redis), worker.engine.expiry.released) == ([], {}, 1)
+    assert (await events(connection), await held_in_redis(redis), worker.measures.holds_expired) == ([], {}, 1)
     assert (await worker.report("call", cost=3, input_tokens=40)).status == "recorded"
     assert (await totals(connection))["budget:b"] == 3 * NANO
 

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from redis.asyncio import Redis
 
@@ -91,49 +92,49 @@ async def test_a_window_begins_at_its_instant(worker: Worker, make: Factory, clo
         assert datetime.fromisoformat(shown["resets_at"]) == start + DAY
 
 
-# Period, alignment of the owner, an instant, and the window it is in.
-CALENDARS: tuple[tuple[dict[str, Any], dict[str, Any], str, str, str], ...] = (
-    ({"reset_duration": "1d"}, {"time_zone": "Europe/Berlin"}, "2026-07-01T21:59:59.999999", "06-30T22", "07-01T22"),
-    ({"reset_duration": "1d"}, {"time_zone": "Europe/Berlin"}, "2026-07-01T22:00:00", "07-01T22", "07-02T22"),
-    ({"reset_duration": "1d"}, {"time_zone": "Europe/Berlin"}, "2026-03-29T12:00:00", "03-28T23", "03-29T22"),
-    ({"reset_duration": "1w"}, {"time_zone": "UTC"}, "2026-07-05T23:59:59", "06-29T00", "07-06T00"),
-    ({"reset_duration": "1M"}, {"time_zone": "Asia/Tokyo"}, "2026-07-31T14:59:59", "06-30T15", "07-31T15"),
-    ({"reset_duration": "1Q"}, {"time_zone": "UTC"}, "2026-04-30T23:59:59", "04-01T00", "07-01T00"),
-    (
-        {"reset_duration": "1Q", "quarter_start_month": 2},
-        {"time_zone": "America/New_York"},
-        "2026-05-01T03:59:59",
-        "02-01T05",
-        "05-01T04",
-    ),
-    ({"reset_duration": "1Y"}, {"time_zone": "UTC"}, "2026-12-31T23:59:59", "01-01T00", "2027-01-01T00"),
+class Calendar(msgspec.Struct, frozen=True):
+    """A period in a time zone, an instant in 2026, and the window it is in."""
+
+    duration: str
+    time_zone: str
+    at: str
+    start: str
+    end: str
+    quarter_start_month: int | None = None
+
+
+CALENDARS = (
+    Calendar("1d", "Europe/Berlin", "07-01T21:59:59.999999", "06-30T22:00", "07-01T22:00"),
+    Calendar("1d", "Europe/Berlin", "07-01T22:00:00", "07-01T22:00", "07-02T22:00"),
+    Calendar("1d", "Europe/Berlin", "03-29T12:00:00", "03-28T23:00", "03-29T22:00"),
+    Calendar("1w", "UTC", "07-05T23:59:59", "06-29T00:00", "07-06T00:00"),
+    Calendar("1M", "Asia/Tokyo", "07-31T14:59:59", "06-30T15:00", "07-31T15:00"),
+    Calendar("1Q", "UTC", "04-30T23:59:59", "04-01T00:00", "07-01T00:00"),
+    Calendar("1Q", "America/New_York", "05-01T03:59:59", "02-01T05:00", "05-01T04:00", quarter_start_month=2),
+    Calendar("1Y", "Asia/Kolkata", "07-31T14:59:59", "2025-12-31T18:30", "12-31T18:30"),
 )
 
 
-@pytest.mark.parametrize(("period", "calendar", "at", "start", "end"), CALENDARS, ids=lambda value: str(value)[-30:])
+def instant(text: str) -> datetime:
+    return datetime.fromisoformat(text if text.startswith("20") else f"2026-{text}").replace(tzinfo=UTC)
+
+
+@pytest.mark.parametrize("calendar", CALENDARS, ids=lambda each: f"{each.duration} at {each.at} in {each.time_zone}")
 async def test_calendar_windows_follow_their_owners_time_zone(
-    worker: Worker,
-    make: Factory,
-    clock: Clock,
-    connection: Connection,
-    period: dict[str, Any],
-    calendar: dict[str, Any],
-    at: str,
-    start: str,
-    end: str,
+    worker: Worker, make: Factory, clock: Clock, connection: Connection, calendar: Calendar
 ) -> None:
-    customer = await make.customer(calendar_aligned=True, **calendar)
+    customer = await make.customer(calendar_aligned=True, time_zone=calendar.time_zone)
     await make_key(make, customer_id=customer)
-    await make.budget(id="b", customer_id=customer, **period)
-    clock.now = datetime.fromisoformat(at).replace(tzinfo=UTC)
-    bounds = [f"{text}:00:00Z" if text.startswith("20") else f"2026-{text}:00:00Z" for text in (start, end)]
-    answer = await worker.authorize(request_id="call", estimated_cost=1)
-    shown = standing(answer, "b")
-    assert [shown["window_start"], shown["resets_at"]] == bounds
-    clock.now = datetime.fromisoformat(bounds[1])
-    assert standing(await worker.authorize(estimated_cost=1e6), "b")["window_start"] == bounds[1]
+    quarter = {"quarter_start_month": calendar.quarter_start_month}
+    await make.budget(id="b", customer_id=customer, reset_duration=calendar.duration, **quarter)
+    clock.now, start, end = instant(calendar.at), instant(calendar.start), instant(calendar.end)
+    shown = standing(await worker.authorize(request_id="call", estimated_cost=1, ttl=86_400), "b")
+    assert (datetime.fromisoformat(shown["window_start"]), datetime.fromisoformat(shown["resets_at"])) == (start, end)
+    clock.now = end
+    shown = standing(await worker.authorize(estimated_cost=1e6), "b")
+    assert (datetime.fromisoformat(shown["window_start"]), shown["held"]) == (end, 0)
     await worker.report("call", cost=1)
-    assert await windows_of(connection, "budget:b") == [(1, datetime.fromisoformat(bounds[0]), NANO)]
+    assert await windows_of(connection, "budget:b") == [(1, start, NANO)]
 
 
 async def test_a_reset_during_a_call_starts_from_zero_and_the_call_stays_in_the_old_epoch(

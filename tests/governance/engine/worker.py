@@ -12,6 +12,7 @@ from service.domain.inputs.calls import AuthorizeInput, UsageInput
 from service.domain.sealing import Sealer
 from service.governance.admission.verdict import verdict_json
 from service.governance.engine import build_engine
+from service.governance.measures import EngineMeasures
 from service.governance.settlement.settle import Report
 from service.settings import Settings
 from service.store.postgres import Connection, Store
@@ -32,7 +33,8 @@ class Worker:
         sealer: Sealer,
         clock: Callable[[], datetime],
     ) -> None:
-        self.engine = build_engine(settings, store, counters, sealer=sealer, clock=clock)
+        self.measures = EngineMeasures()
+        self.engine = build_engine(settings, store, counters, sealer=sealer, measures=self.measures, clock=clock)
 
     async def authorize(self, **call: Any) -> Any:
         """The answer, decoded."""
@@ -70,5 +72,6 @@ async def held_in_redis(redis: Redis) -> dict[str, int]:
     """What is held of each meter and window, of all tenants."""
     held: dict[str, int] = {}
     for key in await redis.keys("gov:*:held"):
-        held |= {field.decode(): int(amount) for field, amount in (await redis.hgetall(key)).items()}
+        fields: dict[Any, Any] = await redis.hgetall(key)
+        held |= {field.decode(): int(amount) for field, amount in fields.items()}
     return held
