@@ -15,7 +15,7 @@ from service.governance.measures import EngineMeasures
 from service.governance.policies.cache import Policies
 from service.governance.policies.prices import PriceBook
 from service.governance.policies.watch import PolicyWatch
-from service.governance.settlement.expiry import Expiry
+from service.governance.settlement.expiry import Expiry, ExpiryParts
 from service.governance.settlement.group_commit import GroupCommit
 from service.governance.settlement.held import HoldFinder
 from service.governance.settlement.late import Late
@@ -52,7 +52,12 @@ def build_engine(
     prices = PriceBook(store)
     local = LocalDecisions(usage, policy=settings.on_counters_unavailable, shares=settings.replicas * settings.workers)
     group_commit = GroupCommit(store, batcher, measures=measures, clock=clock)
-    expiry = Expiry(batcher, group_commit, holds, expired_holds=settings.expired_holds, measures=measures, clock=clock)
+    expiry = Expiry(
+        ExpiryParts(batcher=batcher, group_commit=group_commit, known_holds=holds, policies=policies),
+        expired_holds=settings.expired_holds,
+        measures=measures,
+        clock=clock,
+    )
     admission = Admission(
         AdmissionParts(
             policies=policies,
