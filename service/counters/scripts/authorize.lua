@@ -136,7 +136,7 @@ if reserve then
     local now_held = {}
     for i = 1, checked do
         local before, amount = numbers[2 * i], meters[(i - 1) * SIZE + AMOUNT]
-        if #before > 15 or #amount > 15 then
+        if amount ~= '' and (#before > 15 or #amount > 15) then
             redis.call('HINCRBY', KEYS[2], fields[i], amount)
         elseif amount ~= '' then
             now_held[#now_held + 1] = fields[i]

@@ -93,7 +93,7 @@ end
 local left, empty = {}, {}
 for field, amount in pairs(given_back) do
     local before = redis.call('HGET', KEYS[2], field) or ''
-    if not string.match(before, '^%d+$') or #before > 19 then
+    if not string.match(before, '^[1-9]%d*$') or #before > 19 then
         empty[#empty + 1] = field
     elseif #before > 15 or amount > 999999999999999 then
         long[#long + 1] = { field, string.format('%.0f', amount) }
