@@ -282,21 +282,30 @@ class Admission:
         return self._parts.prices.cost_nanousd(priced, tokens)
 
     async def _without_redis(self, call: _Call) -> Verdict:
+        """As `_decide`, from what is known here."""
         order = in_turn(call.candidates.providers, self._draw)
-        provider = order[0].provider if order else call.candidates.provider
+        first: Verdict | None = None
+        for access in order or (None,):
+            provider = call.candidates.provider if access is None else access.provider
+            verdict, may_go_on = await self._decide_here(call, provider)
+            if not may_go_on:
+                break
+            first = first or verdict
+        shown = first if may_go_on and first is not None else verdict
+        if shown.decision != "counters_unavailable":
+            shown.providers = [eligible(each) for each in _shown(order, shown)]
+        shown.degraded = self._settings.on_counters_unavailable
+        return shown
+
+    async def _decide_here(self, call: _Call, provider: str | None) -> tuple[Verdict, bool]:
+        """And whether another provider may have room."""
         model = call.candidates.model
-        asked = self._asked(call, provider, has_global=False)
         limits = call.whole.path(provider, model) + call.policy.path(provider, model)
-        decided = await self._parts.local.decide(asked, limits)
+        decided = await self._parts.local.decide(self._asked(call, provider, has_global=False), limits)
         if decided is None:
-            verdict = _refused(
-                Refusal("counters_unavailable", "the counters do not answer"), call.request_id, call.now_us, call.policy
-            )
-        else:
-            verdict = self._verdict(call, provider, _Outcome(decided.outcome, (decided,)))
-            verdict.providers = [eligible(each) for each in _shown(order, verdict)]
-        verdict.degraded = self._settings.on_counters_unavailable
-        return verdict
+            refusal = Refusal("counters_unavailable", "the counters do not answer")
+            return _refused(refusal, call.request_id, call.now_us, call.policy), False
+        return self._verdict(call, provider, _Outcome(decided.outcome, (decided,))), decided.outcome == "refused"
 
     def _verdict(self, call: _Call, provider: str | None, reserved: _Outcome) -> Verdict:
         verdict = Verdict(

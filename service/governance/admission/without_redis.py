@@ -48,9 +48,16 @@ class LocalDecisions:
         self._shares = shares
         self._used: dict[tuple[str, int, int], _Used] = {}
         self._taken: dict[tuple[str, int], int] = {}
+        # When each of those that are given back by nobody is over.
+        self._short_windows: dict[tuple[str, int], int] = {}
         self._calls: dict[str, _LocalCall] = {}
         self._doubted = 0
         self._forget_at_us = 0
+
+    @property
+    def kept(self) -> int:
+        """Of how many meters and windows something is taken."""
+        return len(self._taken)
 
     async def decide(self, asked: Asked, limits: Sequence[Limit]) -> Reserved | None:
         """None: refused for want of counters."""
@@ -68,15 +75,12 @@ class LocalDecisions:
         return self._reserve(asked, limits)
 
     def end(self, request_id: str) -> None:
-        """The call is over: what it held is given back, but for requests, which stay in their window."""
+        """The call is over: what it held is given back, and what it used is in the ledger."""
         call = self._calls.pop(request_id, None)
         if call is None:
             return
-        # What it used is in the ledger now.
         self._doubted += 1
         for meter_id, window_start_us, amount in call.amounts:
-            if meter_id.startswith("requests:"):
-                continue
             left = self._taken.get((meter_id, window_start_us), 0) - amount
             if left > 0:
                 self._taken[meter_id, window_start_us] = left
@@ -91,13 +95,20 @@ class LocalDecisions:
         if any(each.is_violated and not each.limit.shadow for each in standings):
             return _reserved("refused", asked, standings)
         if asked.reserve and len(self._calls) < _MOST_CALLS:
-            amounts = tuple(
-                (each.limit.meter_id, each.limit.window_start_us, each.requested or 0) for each in standings
-            )
-            self._calls[asked.request_id] = _LocalCall(asked.expires_us, amounts)
+            amounts = [(each.limit.meter_id, each.limit.window_start_us, each.requested or 0) for each in standings]
             for meter_id, window_start_us, amount in amounts:
                 key = meter_id, window_start_us
                 self._taken[key] = self._taken.get(key, 0) + amount
+            # What no ledger counts stays taken for its window.
+            given_back = tuple(
+                taken for taken, each in zip(amounts, standings, strict=True) if not each.limit.is_live_only
+            )
+            self._calls[asked.request_id] = _LocalCall(asked.expires_us, given_back)
+            self._short_windows |= {
+                (each.limit.meter_id, each.limit.window_start_us): each.limit.window_end_us
+                for each in standings
+                if each.limit.is_live_only
+            }
         return _reserved("ok", asked, standings)
 
     def _standings(self, asked: Asked, limits: Sequence[Limit]) -> list[Standing]:
@@ -135,6 +146,9 @@ class LocalDecisions:
         self._forget_at_us = now_us + _TRUSTED_US
         for request_id in [each for each, call in self._calls.items() if call.expires_us <= now_us]:
             self.end(request_id)
+        for key in [key for key, end_us in self._short_windows.items() if end_us <= now_us]:
+            del self._short_windows[key]
+            self._taken.pop(key, None)
 
     def _is_counted(self, limit: Limit) -> bool:
         return limit.rule is not None and not limit.is_live_only
