@@ -17,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 
-from service.app import serve
+from service.lifecycle import serve
 from service.cli.environment import run
 from service.settings import load_settings, to_environment
 from tests.load import cores
