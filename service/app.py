@@ -20,6 +20,7 @@ from service.governance.reconcile import Reconciler
 from service.governance.tree.cache import TreeCache
 from service.governance.tree.entities import EntityReader
 from service.governance.tree.read import TreeReader
+from service.governance.usage_reports import UsageReports
 from service.http.audit_logs import AUDIT_STORE
 from service.http.auth import GATEKEEPER, authorize_principal
 from service.http.body import REFUSE_UNKNOWN_FIELDS
@@ -31,6 +32,8 @@ from service.http.malformed import answer_malformed_requests
 from service.http.middleware import add_headers, answer_failures
 from service.http.reading import ENTITY_READER
 from service.http.routes import add_routes
+from service.http.usage_events import LEDGER_STORE
+from service.http.usage_reports import USAGE_REPORTS
 from service.http.virtual_keys import QUOTA_READER, ROTATION_COOLDOWN
 from service.settings import Settings
 from service.store.migrations import read_migrations
@@ -79,6 +82,8 @@ def build_app(settings: Settings, *, clock: Callable[[], datetime] = utc_now) ->
             app[key] = TreeReader(store, counters, sealer=sealer if shows_values else None, cache=cache, clock=clock)
         app[ENTITY_READER] = EntityReader(store, counters, sealer=sealer, clock=clock)
         app[AUDIT_STORE] = store
+        app[LEDGER_STORE] = store
+        app[USAGE_REPORTS] = UsageReports(store, clock=clock)
         app[CHANGES] = Changes(store, sealer=sealer, clock=clock)
         app[QUOTA_READER] = QuotaReader(store, app[ENTITY_READER], sealer=sealer, clock=clock)
         app[PROBES] = Probes(store, counters, sealer=sealer, migrations=read_migrations())

@@ -19,6 +19,8 @@ from service.http import (
     provider_limits,
     routing_rules,
     teams,
+    usage_events,
+    usage_reports,
     virtual_keys,
 )
 from service.http.auth import ROUTE_SCOPES
@@ -41,6 +43,8 @@ ROUTES = (
     *routing_rules.ROUTES,
     *catalogue.ROUTES,
     *audit_logs.ROUTES,
+    *usage_reports.ROUTES,
+    *usage_events.ROUTES,
 )
 
 _PATH_ID = re.compile(r"\{(\w+)\}")
