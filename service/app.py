@@ -14,6 +14,7 @@ from service.counters.client import open_counters
 from service.domain.sealing import Sealer, parse_encryption_key
 from service.governance.access import Gatekeeper
 from service.governance.changes.run import Changes
+from service.governance.limits.report import LimitReports
 from service.governance.probes import Probes
 from service.governance.quota import QuotaReader
 from service.governance.reconcile import Reconciler
@@ -28,6 +29,7 @@ from service.http.changing import CHANGES
 from service.http.cors import ORIGINS, answer_preflights, name_allowed_origin, parse_origins
 from service.http.customers import MASKED_TREE_READER, TREE_READER
 from service.http.health import LIFECYCLE, PROBES, Lifecycle
+from service.http.limit_reports import LIMIT_REPORTS
 from service.http.malformed import answer_malformed_requests
 from service.http.middleware import add_headers, answer_failures
 from service.http.reading import ENTITY_READER
@@ -83,6 +85,7 @@ def build_app(settings: Settings, *, clock: Callable[[], datetime] = utc_now) ->
         app[ENTITY_READER] = EntityReader(store, counters, sealer=sealer, clock=clock)
         app[AUDIT_STORE] = store
         app[LEDGER_STORE] = store
+        app[LIMIT_REPORTS] = LimitReports(store, counters, clock=clock)
         app[USAGE_REPORTS] = UsageReports(store, clock=clock)
         app[CHANGES] = Changes(store, sealer=sealer, clock=clock)
         app[QUOTA_READER] = QuotaReader(store, app[ENTITY_READER], sealer=sealer, clock=clock)

@@ -11,6 +11,7 @@ from service.http import (
     docs,
     health,
     limit_lists,
+    limit_reports,
     mcp_clients,
     model_configs,
     openapi,
@@ -45,6 +46,7 @@ ROUTES = (
     *audit_logs.ROUTES,
     *usage_reports.ROUTES,
     *usage_events.ROUTES,
+    *limit_reports.ROUTES,
 )
 
 _PATH_ID = re.compile(r"\{(\w+)\}")

@@ -69,7 +69,7 @@ async def list_usage_events(
     rows = queries.list_usage_events(
         connection,
         **msgspec.structs.asdict(narrowed),
-        **_before(before),
+        **columns_before(before),
         scan_limit=scan_limit,
         page_limit=limit,
     )
@@ -81,19 +81,22 @@ async def find_last_scanned_event(
 ) -> EventPlace | None:
     """The last of the `scan_limit` events that `list_usage_events` looks at; None when there are fewer."""
     looked_at = {name: value for name, value in msgspec.structs.asdict(narrowed).items() if name not in _LOOKED_FOR}
-    row = await queries.find_last_scanned_event(connection, **looked_at, **_before(before), scan_limit=scan_limit)
+    row = await queries.find_last_scanned_event(
+        connection, **looked_at, **columns_before(before), scan_limit=scan_limit
+    )
     return None if row is None else EventPlace(row["recorded_at"], row["id"])
 
 
-_LOOKED_FOR = ("provider", "model", "status")
-_CHARGE_COLUMNS = ("charge_meter_ids", "charge_epochs", "charge_window_starts", "charge_amounts")
-
-
-def _before(place: EventPlace | None) -> dict[str, object]:
+def columns_before(place: EventPlace | None) -> dict[str, object]:
+    """As the queries name the event a page comes before."""
     return {
         "before_at": None if place is None else place.recorded_at,
         "before_id": None if place is None else place.id,
     }
+
+
+_LOOKED_FOR = ("provider", "model", "status")
+_CHARGE_COLUMNS = ("charge_meter_ids", "charge_epochs", "charge_window_starts", "charge_amounts")
 
 
 def _event(row: Row) -> RecordedEvent:
