@@ -108,17 +108,32 @@ async def _read(reading: _Reading, limit: int) -> _Found:
 
 
 async def _read_keys(reading: _Reading, limit: int) -> _Found:
-    """Of the first part, the sums of as many virtual keys as may fill the page."""
-    part, beginning = reading.parts[0], reading.beginning
+    """Part by part, and in each the sums of only as many virtual keys as may fill the page."""
+    rows: list[tuple[datetime, GroupSums]] = []
+    place: UsagePlace | None = reading.beginning
+    for number, part in enumerate(reading.parts):
+        if place is None:
+            place = UsagePlace(part.from_hour)
+        of_part = msgspec.structs.replace(reading, parts=reading.parts[number : number + 1], beginning=place)
+        more, place = await _read_keys_of_part(of_part, limit - len(rows))
+        rows += more
+        if place is not None:
+            return rows, place
+        if len(rows) == limit:
+            break
+    following = reading.parts[number + 1 : number + 2]
+    return rows, UsagePlace(following[0].from_hour) if following else None
+
+
+async def _read_keys_of_part(reading: _Reading, limit: int) -> _Found:
+    (part,), beginning = reading.parts, reading.beginning
     first = beginning.after.virtual_key_id if beginning.after else beginning.first_virtual_key_id
     narrowed = reading.query.narrowed
     keys = await list_used_virtual_keys(reading.snapshot, part, narrowed, first=first, limit=limit + 1)
     rows = await _sums(reading, [part], limit + 1, virtual_key_ids=keys[:limit])
     if len(rows) > limit:
         return rows[:limit], _after(rows[limit - 1])
-    if len(keys) > limit:
-        return rows, UsagePlace(part.from_hour, first_virtual_key_id=keys[limit])
-    return rows, UsagePlace(reading.parts[1].from_hour) if len(reading.parts) > 1 else None
+    return rows, UsagePlace(part.from_hour, first_virtual_key_id=keys[limit]) if len(keys) > limit else None
 
 
 async def _sums(

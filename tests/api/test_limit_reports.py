@@ -325,7 +325,7 @@ async def test_of_more_events_than_asked_for_the_sum_is_left_open(
     limit = await read_budget(api, explain_events=3)
     assert (limit["explain"]["ledger"], found(limit)) == (None, [("too_many_events", 0)])
     assert limit["explain"]["accounted"] is True
-    assert (await read_budget(api, explain_events=5))["explain"]["ledger"] == 4
+    assert (await read_budget(api, explain_events=4))["explain"]["ledger"] == 4
     assert "explain" not in await read_budget(api, explain_events=0)
 
 
@@ -333,9 +333,10 @@ async def test_events_are_added_up_across_statements(
     api: TestApi, connection: Connection, counters: CounterClient, budget: Meter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("service.governance.limits.counted._EVENTS_PER_STATEMENT", 3)
-    await use(connection, counters, events_of(budget, *(number * USD // 8 for number in range(1, 12))))
-    explained = (await read_budget(api))["explain"]
-    assert (explained["ledger"], explained["events"]) == (Decimal("8.25"), 11)
+    await use(connection, counters, events_of(budget, *(number * USD // 8 for number in range(1, 13))))
+    for most in (12, 13, 1000):
+        explained = (await read_budget(api, explain_events=most))["explain"]
+        assert (explained["ledger"], explained["events"]) == (Decimal("9.75"), 12)
 
 
 async def test_an_override_raises_what_holds_while_it_lasts(
@@ -393,6 +394,20 @@ async def test_only_the_current_window_of_the_current_epoch_is_explained(
     await use(connection, counters, events_of(budget, USD, first=1))
     explained = (await read_budget(api))["explain"]
     assert (explained["ledger"], explained["window_total"], explained["live"]) == (1, 1, 1)
+
+
+async def test_a_short_window_is_explained_though_a_long_one_has_too_many_events(
+    api: TestApi, connection: Connection, counters: CounterClient, budget: Meter, make: Factory
+) -> None:
+    anchor = datetime.now(UTC) - timedelta(days=20, minutes=30)
+    await make.rate_limit(id="l", customer_id="acme", anchored_at=anchor, token_reset_duration="1h")
+    tokens = (await meter_of_rate_limit(connection, "l", "token"))[1]
+    await use(connection, counters, events_of(budget, USD, USD, USD))
+    # As of a time when the short window had not begun.
+    await connection.execute("UPDATE usage_events SET recorded_at = recorded_at - interval '150 minutes'")
+    await use(connection, counters, events_of(tokens, 70, first=3))
+    explained = {limit["kind"]: limit["explain"] for limit in await read(api, explain_events=2) if "explain" in limit}
+    assert (explained["budget"]["ledger"], explained["tokens"]["ledger"]) == (None, 70)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import msgspec
 
@@ -30,7 +30,6 @@ from service.store.usage_events import EventFilter, EventPlace, find_last_scanne
 _CLOCKS_APART = timedelta(hours=1)
 # How many events one statement adds up: a fraction of the time a statement may take.
 _EVENTS_PER_STATEMENT = 50_000
-_NOTHING_CHARGED = Charged(0, 0)
 
 
 class Live(msgspec.Struct, frozen=True):
@@ -86,23 +85,34 @@ async def read_kept(snapshot: Connection, limits: Sequence[LimitNow], *, past_wi
 async def _add_up(
     snapshot: Connection, owner: EntityPath, windows: Sequence[CurrentWindow], most_events: int
 ) -> dict[str, Charged]:
-    """Of the owner's events, latest first, until none is left of any of the windows, or so many were added up."""
-    since = min(window.window_start for window in windows) - _CLOCKS_APART
-    events = EventFilter(**msgspec.structs.asdict(owner), from_at=since)
-    charged = {window.meter_id: _NOTHING_CHARGED for window in windows}
+    """Of those windows that have no more events than that; counting them costs little beside adding them up."""
+    events = _events(owner, windows)
+    beyond = await find_last_scanned_event(snapshot, events, before=None, scan_limit=most_events + 1)
+    if beyond is not None:
+        windows = [window for window in windows if _first_recorded(window) > beyond.recorded_at]
+    charged = {window.meter_id: Charged(0, 0) for window in windows}
+    if not windows:
+        return charged
+    events = _events(owner, windows)
     before: EventPlace | None = None
-    for first in range(0, most_events, _EVENTS_PER_STATEMENT):
-        limit = min(_EVENTS_PER_STATEMENT, most_events - first)
-        for meter_id, more in (await sum_charges(snapshot, windows, events, Stretch(before, limit))).items():
+    for _ in range(0, most_events + 1, _EVENTS_PER_STATEMENT):
+        stretch = Stretch(before, _EVENTS_PER_STATEMENT)
+        for meter_id, more in (await sum_charges(snapshot, windows, events, stretch)).items():
             known = charged[meter_id]
             charged[meter_id] = Charged(known.events + more.events, known.amount + more.amount)
-        before = await find_last_scanned_event(snapshot, events, before=before, scan_limit=limit)
+        before = await find_last_scanned_event(snapshot, events, before=before, scan_limit=_EVENTS_PER_STATEMENT)
         if before is None:
-            return charged
-    whole = [
-        window.meter_id for window in windows if before and window.window_start - _CLOCKS_APART > before.recorded_at
-    ]
-    return {meter_id: charged[meter_id] for meter_id in whole}
+            break
+    return charged
+
+
+def _events(owner: EntityPath, windows: Sequence[CurrentWindow]) -> EventFilter:
+    return EventFilter(**msgspec.structs.asdict(owner), from_at=min(map(_first_recorded, windows)))
+
+
+def _first_recorded(window: CurrentWindow) -> datetime:
+    """No event of the window was recorded before."""
+    return window.window_start - _CLOCKS_APART
 
 
 def _by_owner(limits: Sequence[LimitNow]) -> dict[EntityPath, list[CurrentWindow]]:
