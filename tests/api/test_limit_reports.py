@@ -13,7 +13,9 @@ from redis.asyncio import Redis
 from service.app import build_app
 from service.counters.client import CounterClient
 from service.counters.meters import merge_windows
+from service.demo.shape import DemoShape
 from service.domain.meters import Meter
+from service.domain.sealing import Sealer
 from service.domain.usage import UsageEvent
 from service.domain.windows import to_us, window_at
 from service.settings import Settings
@@ -22,6 +24,7 @@ from service.store.postgres import Connection
 from tests.api.calls import API, send
 from tests.api.conftest import closed_port
 from tests.conftest import Clock, TestApi
+from tests.demo.trees import write
 from tests.factories import Factory, meter_of_budget, meter_of_rate_limit, usage_event
 from tests.governance.using import only_meters_key
 
@@ -213,6 +216,17 @@ async def test_the_first_event_s_going_is_not_taken_for_retention(
     await use(connection, counters, events_of(budget, USD, 2 * USD))
     await connection.execute("DELETE FROM usage_events WHERE request_id = 'r-0'")
     assert found(await read_budget(api)) == [("events_missing", -1)]
+
+
+async def test_usage_reported_days_later_is_not_taken_for_retention(
+    api: TestApi, connection: Connection, counters: CounterClient, tree: None, make: Factory
+) -> None:
+    days_ago = datetime.now(UTC) - timedelta(days=5)
+    await make.budget(id="b", customer_id="acme", reset_duration="30d", anchored_at=days_ago - timedelta(days=1))
+    meter = (await meter_of_budget(connection, "b"))[1]
+    await use(connection, counters, events_of(meter, USD, 2 * USD, at=days_ago))
+    await connection.execute("DELETE FROM usage_events WHERE id = (SELECT max(id) FROM usage_events)")
+    assert [reason for reason, _ in found(await read_budget(api))] == ["events_missing"]
 
 
 async def test_events_that_retention_dropped_are_told_apart(
@@ -437,3 +451,19 @@ async def test_without_redis_the_ledger_s_totals_are_told(
     limit, parallel = (await response.json())["limits"]
     assert (limit["used"], limit["held"], limit["remaining"], parallel["held"]) == (2, None, 8, None)
     assert (found(limit), limit["explain"]["accounted"]) == ([("redis_unavailable", -2)], True)
+
+
+async def test_every_limit_of_the_demo_tree_is_accounted_for(
+    api: TestApi, connection: Connection, sealer: Sealer, clock: Clock
+) -> None:
+    await write(connection, sealer, DemoShape(2, 2, 8), now=clock.now)
+    used = 0
+    for kind in ("customers", "teams", "virtual-keys"):
+        entities = (await (await api.get(f"{API}/{kind}")).json())[kind.replace("-", "_")]
+        for entity in entities:
+            for limit in await read(api, f"{kind}/{entity['id']}"):
+                explained = limit.get("explain", {"accounted": True, "ledger": 0, "window_total": 0})
+                assert explained["accounted"], limit
+                assert explained["ledger"] == explained["window_total"]
+                used += limit["used"] > 0
+    assert used > 20
