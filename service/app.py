@@ -14,6 +14,8 @@ from service.counters.client import open_counters
 from service.domain.sealing import Sealer, parse_encryption_key
 from service.governance.access import Gatekeeper
 from service.governance.changes.run import Changes
+from service.governance.maintenance.run import Maintainer
+from service.governance.maintenance.work import Retention
 from service.governance.probes import Probes
 from service.governance.quota import QuotaReader
 from service.governance.reconcile import Reconciler
@@ -87,6 +89,16 @@ def build_app(settings: Settings, *, clock: Callable[[], datetime] = utc_now) ->
             asyncio.create_task(app[PROBES].watch(stop), name="probes"),
             asyncio.create_task(Reconciler(store, counters).watch(stop), name="reconciler"),
         ]
+        if settings.maintenance_interval_minutes:
+            maintainer = Maintainer(
+                store,
+                app[CHANGES],
+                database_url=settings.database_url,
+                retention=Retention(settings.ledger_retention, settings.idempotency_days),
+                interval=timedelta(minutes=settings.maintenance_interval_minutes),
+                clock=clock,
+            )
+            background.append(asyncio.create_task(maintainer.watch(stop), name="maintainer"))
         for task in background:
             task.add_done_callback(partial(_stop_when_failed, app[LIFECYCLE]))
         yield

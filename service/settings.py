@@ -47,6 +47,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     rotation_cooldown_seconds: Annotated[
         int, Meta(ge=0, le=2_592_000, description="how long a rotated virtual key's old value goes on working")
     ] = 0
+    ledger_retention: Annotated[int, Meta(ge=0, le=3650, description="days that usage is kept; 0: for ever")] = 400
+    idempotency_days: Annotated[
+        int, Meta(ge=1, le=90, description="days that a repeated request id or Idempotency-Key is known as a repeat")
+    ] = 7
+    maintenance_interval_minutes: Annotated[
+        int, Meta(ge=0, le=1440, description="time between runs of `maintain` in the background; 0: none")
+    ] = 60
     database_pool_size: Annotated[int, Meta(ge=1, le=200, description="Postgres connections per worker")] = 8
     redis_pool_size: Annotated[int, Meta(ge=1, le=1000, description="Redis connections per worker")] = 16
     redis_timeout_ms: Annotated[int, Meta(ge=10, le=5000, description="longest wait for one answer of Redis")] = 200

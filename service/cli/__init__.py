@@ -4,6 +4,7 @@ import click
 
 from service.cli.config_file import export, import_
 from service.cli.database import demo, encryption_key, migrate
+from service.cli.maintenance import maintain
 from service.cli.prices import prices
 from service.cli.serving import dev, serve, worker
 from service.cli.tokens import token
@@ -24,5 +25,5 @@ def main() -> None:
     """
 
 
-for command in (dev, serve, worker, migrate, demo, import_, export, prices, token, encryption_key):
+for command in (dev, serve, worker, migrate, maintain, demo, import_, export, prices, token, encryption_key):
     main.add_command(command)
