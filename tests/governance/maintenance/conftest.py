@@ -1,9 +1,8 @@
-"""A ledger to maintain. Each test has a database of its own, because partitions stay in one that is swept."""
+"""A ledger to maintain, at a time of these tests' own."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -13,19 +12,11 @@ from service.governance.maintenance.run import Outcome, Plan, maintain
 from service.governance.maintenance.work import Retention
 from service.store.postgres import Connection, Store
 from tests.conftest import Clock
-from tests.servers import Servers, clone_template, drop_database
 
 NOW = datetime(2026, 11, 20, 15, 30, tzinfo=UTC)
 RETENTION = Retention(ledger_days=30, idempotency_days=7)
 
 Maintain = Callable[..., Awaitable[Outcome]]
-
-
-@pytest.fixture
-async def database_url(servers: Servers) -> AsyncIterator[str]:
-    url = await clone_template(servers)
-    yield url
-    await drop_database(servers.postgres_url, urlsplit(url).path.removeprefix("/"))
 
 
 @pytest.fixture

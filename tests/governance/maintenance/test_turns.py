@@ -97,6 +97,7 @@ async def test_what_fails_is_left_for_the_next_turn(
     assert turns == 1
 
 
+@pytest.mark.own_database
 async def test_what_postgres_refuses_is_told_without_its_detail(run: Maintain, connection: Connection) -> None:
     await connection.execute("CREATE TABLE usage_events_20261120 (other integer)")
     with pytest.raises(StoreUnavailableError, match="the database refuses"):
