@@ -59,23 +59,21 @@ def servers(worker_id: str) -> Iterator[Servers]:
 def shared_database(servers: Servers) -> Iterator[SharedDatabase]:
     """What is swept after each test."""
     database = SharedDatabase(asyncio.run(clone_template(servers)))
-    asyncio.run(database.look())
     yield database
+    database.close()
     asyncio.run(drop_database(servers.postgres_url, urlsplit(database.url).path.removeprefix("/")))
 
 
 @pytest.fixture
-async def database_url(
-    request: pytest.FixtureRequest, servers: Servers, shared_database: SharedDatabase
-) -> AsyncIterator[str]:
+def database_url(request: pytest.FixtureRequest, servers: Servers, shared_database: SharedDatabase) -> Iterator[str]:
     """A migrated database without rows; of its own for a test marked `own_database`."""
     if request.node.get_closest_marker("own_database") is None:
         yield shared_database.url
-        await shared_database.sweep()
+        shared_database.sweep()
         return
-    url = await clone_template(servers)
+    url = asyncio.run(clone_template(servers))
     yield url
-    await drop_database(servers.postgres_url, urlsplit(url).path.removeprefix("/"))
+    asyncio.run(drop_database(servers.postgres_url, urlsplit(url).path.removeprefix("/")))
 
 
 @pytest.fixture
