@@ -19,13 +19,18 @@ class SettingsError(Exception):
 
 _ORIGIN = r"(\*|[a-zA-Z][a-zA-Z0-9+.-]*://([a-zA-Z0-9.*-]+|\[[0-9a-fA-F:]+\])(:[0-9]{1,5})?)"
 _ORIGINS = rf"^{_ORIGIN}(\s*,\s*{_ORIGIN})*$"
+_WEBHOOK = r"https?://[^\s,#]{1,2000}"
+_WEBHOOKS = rf"^{_WEBHOOK}(\s*,\s*{_WEBHOOK}){{0,4}}$"
+
+# Sentinels are asked for a primary by its name.
+_REDIS_URLS = r"^((rediss?(\+cluster)?|unix)://|rediss?\+sentinel://[^/?#]+/[^/?#]+)"
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Every field is an environment variable of the name in `VARIABLES`; the description is its documentation."""
 
     database_url: Annotated[str, Meta(pattern="^postgres(ql)?://", description="Postgres 15 or newer")] = ""
-    redis_url: Annotated[str, Meta(pattern="^(rediss?|unix)://", description="Valkey, or Redis 7.0 or newer")] = ""
+    redis_url: Annotated[str, Meta(pattern=_REDIS_URLS, description="Valkey, or Redis 7.0 or newer")] = ""
     host: Annotated[str, Meta(min_length=1, description="address to listen on")] = "127.0.0.1"
     port: Annotated[int, Meta(ge=1, le=65535, description="port to listen on")] = 8080
     workers: Annotated[int, Meta(ge=1, le=64, description="worker processes, one per core")] = 1
@@ -47,21 +52,56 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     rotation_cooldown_seconds: Annotated[
         int, Meta(ge=0, le=2_592_000, description="how long a rotated virtual key's old value goes on working")
     ] = 0
+    alert_webhook_url: Annotated[
+        str,
+        Meta(pattern=_WEBHOOKS, description="up to five webhooks that alerts of budgets are POSTed to; empty: none"),
+    ] = ""
+    alert_webhook_secret: Annotated[
+        str, Meta(min_length=16, description="signs what webhooks get, needed with them; 16 characters at least")
+    ] = ""
+    alert_webhook_allow_private: Annotated[
+        Literal["on", "off"], Meta(description="whether webhooks may be at addresses of private networks")
+    ] = "off"
     ledger_retention: Annotated[int, Meta(ge=0, le=3650, description="days that usage is kept; 0: for ever")] = 400
     idempotency_days: Annotated[
-        int, Meta(ge=1, le=90, description="days that a repeated request id or Idempotency-Key is known as a repeat")
+        int, Meta(ge=7, le=90, description="days that a repeated request id or Idempotency-Key is known as a repeat")
     ] = 7
     maintenance_interval_minutes: Annotated[
         int, Meta(ge=0, le=1440, description="time between runs of `maintain` in the background; 0: none")
     ] = 60
     database_pool_size: Annotated[int, Meta(ge=1, le=200, description="Postgres connections per worker")] = 8
-    redis_pool_size: Annotated[int, Meta(ge=1, le=1000, description="Redis connections per worker")] = 16
+    redis_pool_size: Annotated[
+        int, Meta(ge=1, le=1000, description="Redis connections per worker and server, each for a batch of calls")
+    ] = 2
     redis_timeout_ms: Annotated[int, Meta(ge=10, le=5000, description="longest wait for one answer of Redis")] = 200
+    hold_ttl_seconds: Annotated[
+        int, Meta(ge=1, le=86_400, description="how long a call holds its estimate unless it says so itself")
+    ] = 300
+    expired_holds: Annotated[
+        Literal["book", "release"], Meta(description="whether what an unreported call held is booked or given back")
+    ] = "book"
+    on_counters_unavailable: Annotated[
+        Literal["local", "deny", "allow"],
+        Meta(description="calls while Redis is away: by the ledger and this worker's own, all refused, all allowed"),
+    ] = "local"
+    replicas: Annotated[
+        int, Meta(ge=1, le=1000, description="how many replicas share the limits while Redis is away")
+    ] = 1
+    required_headers: Annotated[
+        str, Meta(description='headers each call must have, by what they match: `{"x-team": "*", "x-env": "prod.*"}`')
+    ] = ""
+    policy_cache_mb: Annotated[
+        int, Meta(ge=1, le=65536, description="memory per worker for what virtual keys may do")
+    ] = 192
     tree_cache_mb: Annotated[int, Meta(ge=1, le=65536, description="memory per worker for encoded trees")] = 128
     max_body_kb: Annotated[int, Meta(ge=1, le=65536, description="largest request body")] = 1024
     drain_seconds: Annotated[
         int, Meta(ge=0, le=25, description="how long to keep serving, not ready, after SIGTERM")
     ] = 5
+    metrics_scope: Annotated[
+        Literal["open", "read"], Meta(description="who may read /metrics: everyone, or API tokens of scope read")
+    ] = "open"
+    access_log: Annotated[Literal["on", "off"], Meta(description="whether each request is logged, in a line")] = "off"
     log_format: Annotated[Literal["console", "json"], Meta(description="how log lines look")] = "console"
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Meta(description="the least that is logged")] = (
         "info"
@@ -78,6 +118,7 @@ VARIABLES = {
     field: field.upper() if field in _UNPREFIXED else f"GOVERNANCE_{field.upper()}"
     for field in Settings.__struct_fields__
 }
+_SECRET_OF_WEBHOOKS = VARIABLES["alert_webhook_secret"]
 
 
 def load_settings(
@@ -106,9 +147,24 @@ def load_settings(
         if field in values and not _is_url(values[field])
     ]
     faults += _key_faults(values.get("encryption_key", ""))
+    faults += _webhook_faults(values, secret_was_refused=any(fault.startswith(_SECRET_OF_WEBHOOKS) for fault in faults))
+    faults += _header_faults(values.get("required_headers", ""))
     if faults:
         raise SettingsError("\n".join(faults))
     return Settings(**values)
+
+
+def parse_required_headers(text: str) -> dict[str, str]:
+    """Names of headers and what each must match. Raises ValueError."""
+    if not text:
+        return {}
+    try:
+        required = msgspec.json.decode(text, type=dict[str, str])
+        for pattern in required.values():
+            re.compile("" if pattern == "*" else pattern)
+    except (msgspec.DecodeError, re.error) as error:
+        raise ValueError("must be a JSON object of header names and regular expressions, `*` for any value") from error
+    return required
 
 
 def is_loopback(host: str) -> bool:
@@ -149,6 +205,27 @@ def _key_faults(encryption_key: str) -> list[str]:
     return []
 
 
+def _webhook_faults(values: Mapping[str, Any], *, secret_was_refused: bool) -> list[str]:
+    """`secret_was_refused`: there is one, and what is wrong with it was told already."""
+    urls = values.get("alert_webhook_url", "")
+    if not urls:
+        return []
+    faults = []
+    if not all(_is_url(url.strip()) and urlsplit(url.strip()).hostname for url in urls.split(",")):
+        faults.append(f"{VARIABLES['alert_webhook_url']}: is malformed; allowed: {_EXAMPLES[_WEBHOOKS]}")
+    if "alert_webhook_secret" not in values and not secret_was_refused:
+        faults.append(f"{_SECRET_OF_WEBHOOKS} is not set: webhooks get nothing that is not signed")
+    return faults
+
+
+def _header_faults(required_headers: str) -> list[str]:
+    try:
+        parse_required_headers(required_headers)
+    except ValueError as error:
+        return [f"{VARIABLES['required_headers']}: {error}"]
+    return []
+
+
 def _is_url(url: str) -> bool:
     """What the libraries would trip over later, with a part of the password in their words."""
     parts = urlsplit(url)
@@ -182,6 +259,8 @@ def _allowed(hint: Any) -> str:
 _HOST = re.compile(r"(\[[0-9a-fA-F:.%]*\]|[^:\[\]]*)(:[0-9]{1,5})?")
 _EXAMPLES = {
     _ORIGINS: "https://app.example.com,https://*.example.com",
+    _WEBHOOKS: "https://hooks.example.com/budgets,https://…",
     "^postgres(ql)?://": "postgresql://user:password@host:5432/database",
-    "^(rediss?|unix)://": "redis://host:6379/0, rediss://… for TLS, or unix:///path",
+    _REDIS_URLS: "redis://host:6379/0, redis+cluster://host:6379,host:6379, "
+    "redis+sentinel://host:26379,host:26379/name-of-the-primary/0, the same with rediss for TLS, or unix:///path",
 }

@@ -20,7 +20,7 @@ from service.domain.sealing import Sealer, new_encryption_key, parse_encryption_
 from service.settings import Settings, load_settings
 from service.store.postgres import Connection, Store, connect, open_store
 from tests.factories import Factory
-from tests.servers import Servers, clone_template, drop_database, running_servers
+from tests.servers import Servers, clone_template, drop_database, plain_client, running_servers
 from tests.shared_database import SharedDatabase
 
 # What is set for a person's own deployment must not reach the tests.
@@ -79,7 +79,7 @@ def database_url(request: pytest.FixtureRequest, servers: Servers, shared_databa
 @pytest.fixture
 async def redis(servers: Servers) -> AsyncIterator[Redis]:
     """A plain client, for looking at what is there; the database is empty when the test begins."""
-    client = Redis.from_url(servers.redis_url)
+    client = plain_client(servers.redis_url)
     await client.flushdb()
     yield client
     await client.aclose()

@@ -1,18 +1,24 @@
-"""The stores the tests run against: real ones, started here, or those named by TEST_DATABASE_URL and TEST_REDIS_URL."""
+"""The stores the tests run against: real ones, started here, or those named by TEST_DATABASE_URL and TEST_REDIS_URL.
+
+With TEST_REDIS_CLUSTER=1 Redis is a cluster of three.
+"""
 
 import asyncio
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, cast
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
 import asyncpg
 import msgspec
+from redis.asyncio import Redis, RedisCluster
 
 from service.embedded.servers import EmbeddedPostgres, EmbeddedValkey
 from service.store.migrations import migrate, read_migrations
+from tests.valkeys import Cluster
 
 # A lost machine loses nothing that matters here.
 FAST_POSTGRES = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
@@ -32,7 +38,7 @@ def running_servers(folder: Path, worker_number: int) -> Iterator[Servers]:
     postgres_url = os.environ.get("TEST_DATABASE_URL")
     redis_url = os.environ.get("TEST_REDIS_URL")
     postgres = None if postgres_url else EmbeddedPostgres(folder, settings=FAST_POSTGRES)
-    valkey = None if redis_url else EmbeddedValkey(folder)
+    valkey = None if redis_url else _embedded_redis(folder)
     started = [server for server in (postgres, valkey) if server]
     try:
         for server in started:
@@ -47,6 +53,25 @@ def running_servers(folder: Path, worker_number: int) -> Iterator[Servers]:
     finally:
         for server in started:
             asyncio.run(server.stop())
+
+
+def plain_client(redis_url: str) -> Redis:
+    """Beside the service's, for looking at what is there."""
+    if not redis_url.startswith("redis+cluster://"):
+        return Redis.from_url(redis_url)
+    first = redis_url.removeprefix("redis+cluster://").partition(",")[0]
+    # It has the methods of the other, but no type in common with it.
+    return cast("Redis", _PlainCluster.from_url(f"redis://{first}"))
+
+
+class _PlainCluster(RedisCluster):
+    async def keys(self, pattern: str = "*") -> Any:  # type: ignore[override]
+        """Of every server."""
+        return await super().keys(pattern, target_nodes=self.PRIMARIES)
+
+
+def _embedded_redis(folder: Path) -> EmbeddedValkey | Cluster:
+    return Cluster(folder) if os.environ.get("TEST_REDIS_CLUSTER") == "1" else EmbeddedValkey(folder)
 
 
 async def clone_template(servers: Servers) -> str:

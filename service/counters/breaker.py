@@ -19,16 +19,22 @@ class Breaker:
         self._monotonic_seconds = monotonic_seconds
         self._failures = 0
         self._next_probe_at_seconds = 0.0
+        self.times_opened = 0
 
     @property
     def is_open(self) -> bool:
         return self._failures >= FAILURES_TO_OPEN
 
+    @property
+    def refuses(self) -> bool:
+        """Whether a call made now would not be let through."""
+        return self.is_open and self._monotonic_seconds() < self._next_probe_at_seconds
+
     @contextmanager
     def guard(self) -> Iterator[None]:
         """Around one call: whatever it raises is a failure. Raises BreakerOpenError instead of letting it be made."""
         if self.is_open:
-            if self._monotonic_seconds() < self._next_probe_at_seconds:
+            if self.refuses:
                 raise BreakerOpenError
             self._next_probe_at_seconds = self._monotonic_seconds() + PROBE_INTERVAL_SECONDS
         try:
@@ -36,6 +42,7 @@ class Breaker:
         except Exception:
             self._failures += 1
             if self._failures == FAILURES_TO_OPEN:
+                self.times_opened += 1
                 self._next_probe_at_seconds = self._monotonic_seconds() + PROBE_INTERVAL_SECONDS
             raise
         self._failures = 0

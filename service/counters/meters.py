@@ -1,5 +1,6 @@
 """Meters in Redis: one hash per tenant, written by merging absolute states and read whole when it changed."""
 
+import asyncio
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,16 +9,16 @@ from typing import TypeVar
 import msgspec
 
 from service.counters.client import CounterClient, ScriptCall, load_script
+from service.counters.keys import METERS_TTL_SECONDS, meters_key
 from service.domain.meters import MeterState, MeterWindow, Tenant
 from service.domain.windows import from_us, to_us
 
-# Longer than any gap between two uses that matters; a hash that expired is cold and is loaded again.
-_TTL_SECONDS = 35 * 86_400
 # Bounds on how long one script holds the server, and one round trip the connection.
 _METERS_PER_MERGE = 500
 _METERS_PER_READ = 1000
 _TENANTS_PER_READ = 100
 _CALLS_PER_ROUND_TRIP = 40
+_READS_OF_ONE_TENANT_PER_ROUND_TRIP = 500
 
 UNKNOWN_VERSION = "?"
 
@@ -27,7 +28,9 @@ _STATE = re.compile(r"([0-9]{1,10}):([0-9]{1,16}):([0-9]{1,19})")
 _MERGE = load_script("merge_meters")
 _READ = load_script("read_tenants")
 _READ_METERS = load_script("read_meters")
-_answer_decoder = msgspec.msgpack.Decoder(list[list[str] | bool])
+_answer_decoder = msgspec.msgpack.Decoder(list[msgspec.Raw])
+_fields_decoder = msgspec.msgpack.Decoder(list[str])
+_UNCHANGED = msgspec.msgpack.encode(False)
 T = TypeVar("T")
 
 
@@ -45,23 +48,26 @@ class TenantCounters(msgspec.Struct, frozen=True):
 async def read_tenants(client: CounterClient, known_versions: Mapping[Tenant, str]) -> dict[Tenant, TenantCounters]:
     """The counters of those tenants that are no longer at the version known of them.
 
-    One round trip for up to 4000 tenants. Raises CountersUnavailableError.
+    One round trip for up to 4000 tenants; to a cluster, whose servers take the keys of one tenant a call, for up to
+    500. Raises CountersUnavailableError.
     """
     tenants = list(known_versions)
-    chunks = list(_chunks(tenants, _TENANTS_PER_READ))
+    chunks = list(_chunks(tenants, 1 if client.is_cluster else _TENANTS_PER_READ))
+    together = _READS_OF_ONE_TENANT_PER_ROUND_TRIP if client.is_cluster else _CALLS_PER_ROUND_TRIP
     calls = [
         ScriptCall(
             _READ,
-            [_meters_key(tenant) for tenant in chunk],
+            [meters_key(tenant) for tenant in chunk],
             msgspec.msgpack.encode([known_versions[tenant] for tenant in chunk]),
         )
         for chunk in chunks
     ]
     changed: dict[Tenant, TenantCounters] = {}
-    for chunk, answer in zip(chunks, await _run_all(client, calls), strict=True):
-        for tenant, fields in zip(chunk, _answer_decoder.decode(answer), strict=True):
-            if isinstance(fields, list):
-                changed[tenant] = _tenant_counters(fields)
+    for chunk, answer in zip(chunks, await _run_all(client, calls, together), strict=True):
+        for tenant, told in zip(chunk, _answer_decoder.decode(answer), strict=True):
+            if bytes(told) != _UNCHANGED:
+                changed[tenant] = _tenant_counters(_fields_decoder.decode(told))
+                await asyncio.sleep(0)  # others' turn: many tenants are many thousand meters
     return changed
 
 
@@ -73,7 +79,7 @@ async def read_meters(client: CounterClient, meter_ids: Mapping[Tenant, Sequence
         for chunk in _chunks(ids_of_tenant, _METERS_PER_READ)
     ]
     calls = [
-        ScriptCall(_READ_METERS, [_meters_key(tenant)], msgspec.msgpack.encode(list(chunk))) for tenant, chunk in chunks
+        ScriptCall(_READ_METERS, [meters_key(tenant)], msgspec.msgpack.encode(list(chunk))) for tenant, chunk in chunks
     ]
     found: dict[str, MeterState] = {}
     for (_, chunk), answer in zip(chunks, await _run_all(client, calls), strict=True):
@@ -91,23 +97,20 @@ async def merge_windows(client: CounterClient, windows: Sequence[MeterWindow]) -
     for window in windows:
         by_tenant[window.tenant].append((window.meter_id, window.epoch, to_us(window.window_start), str(window.used)))
     calls = [
-        ScriptCall(_MERGE, [_meters_key(tenant)], msgspec.msgpack.encode((_TTL_SECONDS, chunk)))
+        ScriptCall(_MERGE, [meters_key(tenant)], msgspec.msgpack.encode((METERS_TTL_SECONDS, chunk)))
         for tenant, states in by_tenant.items()
         for chunk in _chunks(states, _METERS_PER_MERGE)
     ]
     return sum(msgspec.msgpack.decode(answer, type=int) for answer in await _run_all(client, calls))
 
 
-async def _run_all(client: CounterClient, calls: Sequence[ScriptCall]) -> list[bytes]:
+async def _run_all(
+    client: CounterClient, calls: Sequence[ScriptCall], together: int = _CALLS_PER_ROUND_TRIP
+) -> list[bytes]:
     answers: list[bytes] = []
-    for chunk in _chunks(calls, _CALLS_PER_ROUND_TRIP):
+    for chunk in _chunks(calls, together):
         answers += await client.run(chunk)
     return answers
-
-
-def _meters_key(tenant: Tenant) -> str:
-    # The braces make all keys of a tenant one slot of a Redis Cluster.
-    return f"gov:{{{tenant.id}}}:meters:{tenant.layout}"
 
 
 def _parse_state(stored: str) -> MeterState | None:

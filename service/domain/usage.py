@@ -1,11 +1,14 @@
 """Usage: what one request used, and which meters it is charged to."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
-UsageStatus = Literal["success", "error", "cancelled", "expired"]
+# What a report says became of a call. Beside these the ledger has `expired`, a hold nobody reported, and `late`, what a
+# report said beyond such a one.
+ReportedStatus = Literal["success", "error", "cancelled"]
+UsageStatus = Literal["success", "error", "cancelled", "expired", "late"]
 
 
 class Charge(msgspec.Struct, frozen=True):
@@ -35,4 +38,5 @@ class UsageEvent(msgspec.Struct, frozen=True, kw_only=True):
     cost_nanousd: int = 0
     priced: bool = True
     occurred_at: datetime
+    metadata: dict[str, Any] | None = None
     charges: tuple[Charge, ...] = ()

@@ -28,9 +28,9 @@ class Body(msgspec.Struct, Generic[T], frozen=True):
 
 async def read_body(request: web.Request, kind: type[T]) -> Body[T]:
     """Raises ApiError 400, 408, 413 or 415, and RefusedError for a value that is not of its type."""
-    raw = await _read(request)
+    raw = await read_raw(request)
     given = decode(raw, kind)
-    warnings = unknown_fields(_document(raw), kind)
+    warnings = unknown_fields(decode_document(raw), kind)
     refuse: bool = request.app[REFUSE_UNKNOWN_FIELDS]
     if warnings and refuse:
         raise invalid(warnings[0].path, "unknown field" + warnings[0].suggestion)
@@ -42,13 +42,13 @@ def decode(raw: bytes, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(raw, type=kind)
     except msgspec.ValidationError:
-        return converted(_document(raw), kind)
+        return converted(decode_document(raw), kind)
     except _NOT_JSON as error:
         raise _not_json() from error
 
 
-def _document(raw: bytes) -> Any:
-    """All of the body: what the decoder of a type passes over may still be no JSON."""
+def decode_document(raw: bytes) -> Any:
+    """All of the body: what the decoder of a type passes over may still be no JSON. Raises ApiError."""
     try:
         return msgspec.json.decode(raw)
     except _NOT_JSON as error:
@@ -60,11 +60,15 @@ def _not_json() -> ApiError:
     return bad_request("The body is not a JSON document")
 
 
-async def _read(request: web.Request) -> bytes:
+async def read_raw(request: web.Request) -> bytes:
+    """Raises ApiError 408, 413 or 415."""
     if request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() != "identity":
         raise ApiError(415, "Content-Encoding is not supported: send the body as it is")
     if request.content_type not in ("application/json", "application/octet-stream"):
         raise ApiError(415, "The body must be JSON: Content-Type: application/json")
+    if request.content.is_eof():
+        # It came with the head: nothing to wait for.
+        return await request.read()
     try:
         async with asyncio.timeout(_READ_TIMEOUT_SECONDS):
             return await request.read()

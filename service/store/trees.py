@@ -87,6 +87,17 @@ async def load_tree_rows(snapshot: Connection, scope: TreeScope) -> TreeRows:
     )
 
 
+class TenantRevision(msgspec.Struct, frozen=True):
+    tenant: Tenant
+    revision: int
+
+
+async def load_revisions(snapshot: Connection, tenant_ids: Sequence[str]) -> list[TenantRevision]:
+    """At which revision the rest of the snapshot shows these tenants."""
+    rows = await _rows(queries.list_tenants, snapshot, tenant_ids=tenant_ids)
+    return [TenantRevision(Tenant(row["id"], row["layout"]), row["revision"]) for row in rows]
+
+
 async def load_tenants(snapshot: Connection, tenant_ids: Sequence[str]) -> dict[str, Tenant]:
     """The tenants by id, as their counters are kept now."""
     rows = await _rows(queries.list_tenants, snapshot, tenant_ids=tenant_ids)

@@ -86,8 +86,8 @@ SELECT configs.id, configs.tenant_id, configs.virtual_key_id, keys.name AS virtu
 -- Uses budgets_tenant, budgets_customer, budgets_team, budgets_virtual_key, budgets_provider_config and
 -- budgets_model_config.
 SELECT id, tenant_id, customer_id, team_id, virtual_key_id, provider_config_id, model_config_id, max_limit_nanousd,
-       reset_duration, quarter_start_month, anchored_at, epoch, override_mode, override_amount_nanousd,
-       override_cycles_total, override_anchor_reset, config_hash, created_at, updated_at
+       reset_duration, quarter_start_month, anchored_at, epoch, shadow, override_mode, override_amount_nanousd,
+       override_cycles_total, override_anchor_reset, alert_thresholds, config_hash, created_at, updated_at
   FROM budgets
  WHERE tenant_id = ANY (:tenant_ids::text[]) OR customer_id = ANY (:customer_ids::text[])
     OR team_id = ANY (:team_ids::text[]) OR virtual_key_id = ANY (:virtual_key_ids::text[])
@@ -100,7 +100,7 @@ SELECT id, tenant_id, customer_id, team_id, virtual_key_id, provider_config_id, 
 -- rate_limits_provider_config_id_key and rate_limits_model_config.
 SELECT id, tenant_id, customer_id, team_id, virtual_key_id, provider_config_id, model_config_id, metric,
        token_max_limit, token_reset_duration, token_epoch, request_max_limit, request_reset_duration, request_epoch,
-       anchored_at, config_hash, created_at, updated_at
+       anchored_at, shadow, config_hash, created_at, updated_at
   FROM rate_limits
  WHERE tenant_id = ANY (:tenant_ids::text[]) OR customer_id = ANY (:customer_ids::text[])
     OR team_id = ANY (:team_ids::text[]) OR virtual_key_id = ANY (:virtual_key_ids::text[])

@@ -43,10 +43,15 @@ UNSAYABLE = re.compile(
             r"only quarterly budgets \(such as 1Q\) have a quarter_start_month",
             r"holds a value that cannot be stored",
             r"must be in the future",
+            r"is in the future",
+            r"is more than 7 days ago",
+            r"holds more than \d+ bytes, or control characters",
             r"is too far in the future",
             r"query parameter 'user_id' cannot be combined with 'from_memory'",
             r"query parameter 'from' must not be after 'to'",
-            r"query parameter 'before_id' must be the id of an entry",
+            r"query parameter 'before_id' must be the id of an (entry|alert)",
+            r"query parameter 'cursor' must be the next_cursor of a page",
+            r"query parameters 'from' and 'to' must be at most \d+ days apart",
         )
     )
 )

@@ -29,7 +29,7 @@ TOTALS = "SELECT meter_id, epoch, window_start, used FROM meter_windows ORDER BY
 DAYS_IN_LEDGER = """
     SELECT (occurred_at AT TIME ZONE 'UTC')::date AS day, tenant_id, virtual_key_id, provider, model,
            coalesce(team_id, '') AS team, coalesce(customer_id, '') AS customer, count(*) AS requests,
-           count(*) FILTER (WHERE status <> 'success') AS errors, sum(input_tokens) AS input_tokens,
+           count(*) FILTER (WHERE status IN ('error', 'cancelled')) AS errors, sum(input_tokens) AS input_tokens,
            sum(output_tokens) AS output_tokens, sum(cached_input_tokens) AS cached_input_tokens,
            sum(cost_nanousd) AS cost_nanousd
       FROM usage_events GROUP BY 1, 2, 3, 4, 5, 6, 7 ORDER BY 1, 2, 3, 4, 5, 6, 7
@@ -40,6 +40,13 @@ DAYS = """
            cost_nanousd
       FROM usage_daily ORDER BY 1, 2, 3, 4, 5, 6, 7
 """
+HOURS_IN_LEDGER = DAYS_IN_LEDGER.replace(
+    "(occurred_at AT TIME ZONE 'UTC')::date AS day", "date_trunc('hour', occurred_at, 'UTC') AS hour"
+)
+HOURS = DAYS.replace("day,", "hour,", 1).replace("usage_daily", "usage_hourly")
+OWNERS_DAYS_IN_LEDGER = DAYS_IN_LEDGER.replace("virtual_key_id,", "").replace(", 7", "")
+OWNERS_DAYS = DAYS.replace("virtual_key_id,", "").replace("usage_daily", "usage_daily_by_owner").replace(", 7", "")
+SUMS = ((DAYS, DAYS_IN_LEDGER), (HOURS, HOURS_IN_LEDGER), (OWNERS_DAYS, OWNERS_DAYS_IN_LEDGER))
 
 
 async def assert_explained(connection: Connection, kept: str, derived: str) -> None:
@@ -70,7 +77,7 @@ def chance_events(chance: random.Random, meters: list[tuple[str, Meter]]) -> lis
             at=now - timedelta(minutes=chance.randrange(2 * 24 * 60)),
             model=chance.choice(["gpt-4o", "gpt-4o-mini"]),
             team_id=chance.choice([None, "team"]),
-            status=chance.choice(["success", "success", "error", "expired"]),
+            status=chance.choice(["success", "success", "error", "cancelled", "expired"]),
             input_tokens=chance.randrange(10**6),
             output_tokens=chance.randrange(10**6),
             cached_input_tokens=chance.randrange(10**6),
@@ -103,11 +110,11 @@ async def test_writers_at_once_with_overlapping_batches_book_each_request_once(
     assert booked == Counter(reported)
     assert await connection.fetchval("SELECT count(*) FROM usage_events") == len(reported)
     assert await connection.fetchval("SELECT count(*) FROM usage_requests") == len(reported)
-    await assert_explained(connection, TOTALS, CHARGES_IN_LEDGER)
-    await assert_explained(connection, DAYS, DAYS_IN_LEDGER)
+    for kept, derived in ((TOTALS, CHARGES_IN_LEDGER), *SUMS):
+        await assert_explained(connection, kept, derived)
 
 
-async def test_writers_at_once_who_share_nothing_but_daily_sums_do_not_block_each_other_for_good(
+async def test_writers_at_once_who_share_nothing_but_sums_of_time_do_not_block_each_other_for_good(
     connection: Connection, database_url: str
 ) -> None:
     chance = random.Random(3)
@@ -123,7 +130,8 @@ async def test_writers_at_once_who_share_nothing_but_daily_sums_do_not_block_eac
         for writer in range(WRITERS)
     ]
     await asyncio.gather(*(write_batches(database_url, batches) for batches in work))
-    await assert_explained(connection, DAYS, DAYS_IN_LEDGER)
+    for kept, derived in SUMS:
+        await assert_explained(connection, kept, derived)
 
 
 async def test_the_largest_answered_total_of_a_window_is_the_one_that_stands(

@@ -26,15 +26,26 @@ EVERY_VARIABLE = STORES | {
     "GOVERNANCE_UNKNOWN_FIELDS": "refuse",
     "GOVERNANCE_ALLOWED_ORIGINS": "https://app.example.com, https://*.example.com:8443",
     "GOVERNANCE_ROTATION_COOLDOWN_SECONDS": "3600",
+    "GOVERNANCE_ALERT_WEBHOOK_URL": "https://hooks.example.com/a?b=c, http://user:password@[2001:db8::1]:8080",
+    "GOVERNANCE_ALERT_WEBHOOK_SECRET": "sixteen or more letters",
+    "GOVERNANCE_ALERT_WEBHOOK_ALLOW_PRIVATE": "on",
     "GOVERNANCE_LEDGER_RETENTION": "0",
     "GOVERNANCE_IDEMPOTENCY_DAYS": "30",
     "GOVERNANCE_MAINTENANCE_INTERVAL_MINUTES": "0",
     "GOVERNANCE_DATABASE_POOL_SIZE": "20",
     "GOVERNANCE_REDIS_POOL_SIZE": "32",
     "GOVERNANCE_REDIS_TIMEOUT_MS": "50",
+    "GOVERNANCE_HOLD_TTL_SECONDS": "60",
+    "GOVERNANCE_EXPIRED_HOLDS": "release",
+    "GOVERNANCE_ON_COUNTERS_UNAVAILABLE": "deny",
+    "GOVERNANCE_REPLICAS": "3",
+    "GOVERNANCE_REQUIRED_HEADERS": '{"x-team": "*"}',
+    "GOVERNANCE_POLICY_CACHE_MB": "64",
     "GOVERNANCE_TREE_CACHE_MB": "512",
     "GOVERNANCE_MAX_BODY_KB": "64",
     "GOVERNANCE_DRAIN_SECONDS": "0",
+    "GOVERNANCE_METRICS_SCOPE": "read",
+    "GOVERNANCE_ACCESS_LOG": "on",
     "GOVERNANCE_LOG_FORMAT": "json",
     "GOVERNANCE_LOG_LEVEL": "debug",
 }
@@ -43,7 +54,9 @@ EVERY_VARIABLE = STORES | {
 BAD_VALUES = [
     ("DATABASE_URL", "mysql://app:hunter2@db/governance", "is malformed", "postgresql://user:password@host:5432/"),
     ("DATABASE_URL", "app:hunter2@db", "is malformed", "postgresql://user:password@host:5432/database"),
-    ("REDIS_URL", "http://:hunter2@redis", "is malformed", "redis://host:6379/0, rediss://… for TLS, or unix:///path"),
+    ("REDIS_URL", "http://:hunter2@redis", "is malformed", "redis://host:6379/0, redis+cluster://host:6379"),
+    ("REDIS_URL", "redis+sentinel://:hunter2@redis", "is malformed", "redis+sentinel://host:26379,host:26379/name-of"),
+    ("REDIS_URL", "redis+magic://:hunter2@redis", "is malformed", "redis://host:6379/0, redis+cluster://host:6379"),
     ("PORT", "hunter2", "expected `int`", "1 to 65535"),
     ("PORT", "0", ">= 1", "1 to 65535"),
     ("PORT", "65536", "<= 65535", "1 to 65535"),
@@ -57,17 +70,30 @@ BAD_VALUES = [
     ("GOVERNANCE_ALLOWED_ORIGINS", "hunter2", "is malformed", "https://app.example.com,https://*.example.com"),
     ("GOVERNANCE_ALLOWED_ORIGINS", "https://a.example/path", "is malformed", "https://app.example.com"),
     ("GOVERNANCE_ROTATION_COOLDOWN_SECONDS", "2592001", "<= 2592000", "0 to 2592000"),
+    ("GOVERNANCE_ALERT_WEBHOOK_URL", "hunter2", "is malformed", "https://hooks.example.com/budgets,https://…"),
+    ("GOVERNANCE_ALERT_WEBHOOK_URL", "ftp://hunter2@a.example", "is malformed", "https://hooks.example.com/budgets"),
+    ("GOVERNANCE_ALERT_WEBHOOK_SECRET", "hunter2", ">= 16", "16 characters at least"),
+    ("GOVERNANCE_ALERT_WEBHOOK_ALLOW_PRIVATE", "hunter2", "invalid", "on | off"),
     ("GOVERNANCE_LEDGER_RETENTION", "-12", ">= 0", "0 to 3650"),
     ("GOVERNANCE_LEDGER_RETENTION", "400d", "expected `int`", "0 to 3650"),
-    ("GOVERNANCE_IDEMPOTENCY_DAYS", "98765", "<= 90", "1 to 90"),
+    ("GOVERNANCE_IDEMPOTENCY_DAYS", "5", ">= 7", "7 to 90"),
     ("GOVERNANCE_MAINTENANCE_INTERVAL_MINUTES", "98765", "<= 1440", "0 to 1440"),
     ("GOVERNANCE_DATABASE_POOL_SIZE", "98765", "<= 200", "1 to 200"),
     ("GOVERNANCE_REDIS_POOL_SIZE", "98765", "<= 1000", "1 to 1000"),
     ("GOVERNANCE_REDIS_TIMEOUT_MS", "200ms", "expected `int`", "10 to 5000"),
+    ("GOVERNANCE_HOLD_TTL_SECONDS", "86401", "<= 86400", "1 to 86400"),
+    ("GOVERNANCE_EXPIRED_HOLDS", "hunter2", "invalid", "book | release"),
+    ("GOVERNANCE_ON_COUNTERS_UNAVAILABLE", "hunter2", "invalid", "local | deny | allow"),
+    ("GOVERNANCE_REPLICAS", "-17", ">= 1", "1 to 1000"),
+    ("GOVERNANCE_REQUIRED_HEADERS", "hunter2", "must be a JSON object", "regular expressions"),
+    ("GOVERNANCE_REQUIRED_HEADERS", '{"x-team": "hunter2("}', "must be a JSON object", "`*` for any value"),
+    ("GOVERNANCE_POLICY_CACHE_MB", "1GB", "expected `int`", "1 to 65536"),
     ("GOVERNANCE_TREE_CACHE_MB", "1GB", "expected `int`", "1 to 65536"),
     ("GOVERNANCE_MAX_BODY_KB", "98765", "<= 65536", "1 to 65536"),
     ("GOVERNANCE_DRAIN_SECONDS", "29", "<= 25", "0 to 25"),
     ("GOVERNANCE_LOG_FORMAT", "hunter2", "invalid", "console | json"),
+    ("GOVERNANCE_METRICS_SCOPE", "hunter2", "invalid", "open | read"),
+    ("GOVERNANCE_ACCESS_LOG", "hunter2", "invalid", "on | off"),
     ("GOVERNANCE_LOG_LEVEL", "hunter2", "invalid", "debug | info | warning | error"),
 ]
 
@@ -116,6 +142,27 @@ def test_a_required_variable_that_is_not_set_is_asked_for(field: str, value: str
     environment = {name: text for name, text in STORES.items() if name != variable}
     environment |= {} if value is None else {variable: value}
     assert refusal(environment).startswith(f"{variable} is not set: ")
+
+
+@pytest.mark.parametrize(
+    "urls", ["https://", "https://:443/hunter2", "https://a.example:99999999", "https://a.b, https://"]
+)
+def test_a_webhook_without_a_host_or_port_that_can_be_is_refused(urls: str) -> None:
+    environment = STORES | {"GOVERNANCE_ALERT_WEBHOOK_URL": urls, "GOVERNANCE_ALERT_WEBHOOK_SECRET": "x" * 16}
+    message = refusal(environment)
+    assert message.startswith("GOVERNANCE_ALERT_WEBHOOK_URL: is malformed")
+    assert "hunter2" not in message
+
+
+def test_five_webhooks_are_the_most() -> None:
+    environment = STORES | {"GOVERNANCE_ALERT_WEBHOOK_SECRET": "x" * 16}
+    assert load_settings(environment | {"GOVERNANCE_ALERT_WEBHOOK_URL": ",".join(["https://a.b"] * 5)})
+    assert "is malformed" in refusal(environment | {"GOVERNANCE_ALERT_WEBHOOK_URL": ",".join(["https://a.b"] * 6)})
+
+
+def test_a_webhook_without_a_secret_to_sign_with_is_refused() -> None:
+    message = refusal(STORES | {"GOVERNANCE_ALERT_WEBHOOK_URL": "https://hooks.example.com/hunter2"})
+    assert message == "GOVERNANCE_ALERT_WEBHOOK_SECRET is not set: webhooks get nothing that is not signed"
 
 
 def test_what_a_command_does_not_need_need_not_be_set() -> None:

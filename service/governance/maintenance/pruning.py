@@ -31,12 +31,17 @@ class Pruned(msgspec.Struct, frozen=True):
     kept_from: Callable[[Retention, datetime], datetime | None]
 
 
-# Sums of usage go with the events they are sums of: what is older than the retention is not told of at all.
+# Sums of usage go with the events they are sums of: what is older than the retention is not told of at all. Those of
+# hours too: the first and last hours of any period are taken from them.
 PRUNED = (
     Pruned(OldRows("usage_requests", "recorded_at"), Retention.idempotent_from),
     Pruned(OldRows("idempotency_keys", "created_at"), Retention.idempotent_from),
     Pruned(OldRows("usage_events_default", "recorded_at"), Retention.ledger_from),
+    Pruned(OldRows("usage_hourly", "hour"), Retention.ledger_from),
     Pruned(OldRows("usage_daily", "day"), Retention.ledger_from),
+    Pruned(OldRows("usage_daily_by_owner", "day"), Retention.ledger_from),
+    # Whose they were is asked for when usage of them is reported.
+    Pruned(OldRows("deleted_virtual_keys", "deleted_at"), Retention.ledger_from),
 )
 
 

@@ -69,12 +69,13 @@ class LimitBuilder:
             request_reset_duration=set_or_left_out(row["request_reset_duration"]),
             request_current_usage=request_usage,
             request_last_reset=request_start,
+            shadow=row["shadow"],
             **stamps(row),
         )
 
     def budget_of(self, row: Row, aligned_by: Row) -> Budget:
         """`row` by itself, whoever's it is."""
-        rule = _rule(row["reset_duration"], row, aligned_by)
+        rule = reset_rule(row["reset_duration"], row, aligned_by)
         meter = Meter(id=budget_meter_id(row["id"]), epoch=row["epoch"], rule=rule)
         index = self.meters.add(meter, in_usd=True)
         quarter_start_month = row["quarter_start_month"]
@@ -91,6 +92,8 @@ class LimitBuilder:
             provider_config_id=set_or_left_out(row["provider_config_id"]),
             model_config_id=set_or_left_out(row["model_config_id"]),
             reset_config=UNSET if quarter_start_month is None else ResetConfig(quarter_start_month),
+            alert_thresholds=row["alert_thresholds"],
+            shadow=row["shadow"],
             **stamps(row),
         )
 
@@ -105,9 +108,7 @@ class LimitBuilder:
         }
         if row["override_mode"] == "forever":
             return fields
-        # A clock that was set back is in a window before the grant.
-        passed = max(windows_since(rule, row["override_anchor_reset"], self._now), 0)
-        remaining = row["override_cycles_total"] - passed
+        remaining = cycles_remaining(row, rule, self._now)
         if remaining <= 0:
             return {}
         window_end = window_at(rule, self._now).end
@@ -124,10 +125,18 @@ class LimitBuilder:
         meter = Meter(
             id=(tokens_meter_id if metric == "token" else requests_meter_id)(row["id"]),
             epoch=row[f"{metric}_epoch"],
-            rule=_rule(reset_duration, row, aligned_by),
+            rule=reset_rule(reset_duration, row, aligned_by),
         )
         index = self.meters.add(meter, in_usd=False)
         return self.meters.usage_mark(index), self.meters.window_start_mark(index)
+
+
+def cycles_remaining(row: Row, rule: ResetRule, now: datetime) -> int:
+    """How many windows of a budget's override are left, the current one among them; 0 or less when it is over."""
+    # A clock that was set back is in a window before the grant.
+    passed = max(windows_since(rule, row["override_anchor_reset"], now), 0)
+    remaining: int = row["override_cycles_total"] - passed
+    return remaining
 
 
 def stamps(row: Row) -> dict[str, Any]:
@@ -144,7 +153,8 @@ def _usd(amount_nanousd: int) -> Any:
     return Raw(nanousd_to_json(amount_nanousd))
 
 
-def _rule(reset_duration: str, row: Row, aligned_by: Row) -> ResetRule:
+def reset_rule(reset_duration: str, row: Row, aligned_by: Row) -> ResetRule:
+    """`aligned_by` is the row whose calendar alignment and time zone the limit in `row` follows."""
     return ResetRule(
         duration=parse_reset_duration(reset_duration),
         anchored_at=row["anchored_at"],

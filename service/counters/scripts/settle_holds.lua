@@ -1,0 +1,124 @@
+-- Settle or release calls: merge what the ledger says of their meters, and give back what they held, in one step.
+--
+-- KEYS[1]  gov:{tenant}:meters:<layout>, a hash (see merge_meters.lua)
+-- KEYS[2]  gov:{tenant}:held, KEYS[3] gov:{tenant}:holds, KEYS[4] gov:{tenant}:expiries (see authorize.lua)
+-- KEYS[5]  gov:{tenant}:ended, a sorted set: request id of a hold that ended by the microsecond it is forgotten
+-- ARGV[1]  msgpack [ttl_seconds, states, ended, forget_us, uses]: `states` as merge_meters.lua takes them; `ended` are
+--          request ids whose holds end, remembered until `forget_us` (0: not at all) so that none is used again; `uses` are
+--          [request_id, meter_id, epoch, window_start_us, amount] of meters that are kept in Redis only, counted when
+--          the call still holds, or, with the id '', in any case
+-- Answers  msgpack: how many holds ended
+--
+-- Idempotent but for uses with the id '': states are absolute, a hold ends once. Everything is read and understood before
+-- the first write. At most 500 states and 500 holds a call.
+
+local ttl_seconds, states, ended, forget_us, uses = unpack(cmsgpack.unpack(ARGV[1]))
+
+-- A stored field that is not a state, or longer than any can be, is as good as absent.
+local function parse(stored)
+    local epoch, window_start_us, used = string.match(stored or '', '^(%d+):(%d+):(%d+)$')
+    if not epoch or #epoch > 10 or #window_start_us > 16 or #used > 19 then return nil end
+    return { tonumber(epoch), tonumber(window_start_us), used }
+end
+
+local function is_larger(state, known)
+    if not known then return true end
+    if state[1] ~= known[1] then return state[1] > known[1] end
+    if state[2] ~= known[2] then return state[2] > known[2] end
+    -- Decimal strings without leading zeros: the longer is the larger, and of one length the later in order.
+    if #state[3] ~= #known[3] then return #state[3] > #known[3] end
+    return state[3] > known[3]
+end
+
+local holds = {}
+for _, request_id in ipairs(ended) do
+    local stored = redis.call('HGET', KEYS[3], request_id)
+    if stored and stored ~= 'e' then holds[request_id] = cmsgpack.unpack(stored) end
+end
+
+local now_at, changed = {}, {}
+local function known_of(meter_id)
+    if now_at[meter_id] == nil then now_at[meter_id] = parse(redis.call('HGET', KEYS[1], meter_id)) or false end
+    return now_at[meter_id] or nil
+end
+for _, state in ipairs(states) do
+    local larger = { state[2], state[3], state[4] }
+    if is_larger(larger, known_of(state[1])) then now_at[state[1]], changed[state[1]] = larger, true end
+end
+for _, use in ipairs(uses) do
+    local meter_id, epoch, window_start_us, amount = use[2], use[3], use[4], use[5]
+    local known = known_of(meter_id)
+    if use[1] == '' or holds[use[1]] then
+        if is_larger({ epoch, window_start_us, '' }, known and { known[1], known[2], '' }) then
+            now_at[meter_id], changed[meter_id] = { epoch, window_start_us, string.format('%.0f', amount) }, true
+        elseif known[1] == epoch and known[2] == window_start_us then
+            known[3], changed[meter_id] = string.format('%.0f', tonumber(known[3]) + amount), true
+        end
+    end
+end
+
+local fields = {}
+for meter_id in pairs(changed) do
+    local state = now_at[meter_id]
+    fields[#fields + 1] = meter_id
+    fields[#fields + 1] = string.format('%.0f:%.0f:%s', state[1], state[2], state[3])
+end
+if #fields > 0 then
+    -- A version is never used twice, as in merge_meters.lua.
+    local time = redis.call('TIME')
+    local before = redis.call('HGET', KEYS[1], 'version') or ''
+    before = string.match(before, '^%d+$') and #before <= 16 and tonumber(before) or 0
+    fields[#fields + 1] = 'version'
+    fields[#fields + 1] = string.format('%.0f', math.max(time[1] * 1000000 + time[2], before + 1))
+    redis.call('HSET', KEYS[1], unpack(fields))
+    redis.call('EXPIRE', KEYS[1], ttl_seconds)
+end
+
+-- What the calls held is given back: added up first, since each command of its own costs more than the addition. What has
+-- more than 15 digits is not exact in a Lua number, and given back by HINCRBY.
+local given_back, long, count = {}, {}, 0
+local ids, marks, scores = {}, {}, {}
+for request_id, hold in pairs(holds) do
+    local meters = cmsgpack.unpack(hold[4])
+    for i = 1, hold[6] do
+        local field, amount = meters[(i - 1) * 6 + 2], meters[(i - 1) * 6 + 6]
+        if #amount > 15 then
+            long[#long + 1] = { field, amount }
+        elseif amount ~= '' and amount ~= '0' then
+            given_back[field] = (given_back[field] or 0) + amount
+        end
+    end
+    count = count + 1
+    ids[count], marks[2 * count - 1], marks[2 * count] = request_id, request_id, 'e'
+    scores[2 * count - 1], scores[2 * count] = string.format('%.0f', forget_us), request_id
+end
+
+if count > 0 then
+    redis.call('ZREM', KEYS[4], unpack(ids))
+    if forget_us > 0 then
+        redis.call('HSET', KEYS[3], unpack(marks))
+        redis.call('ZADD', KEYS[5], unpack(scores))
+    else
+        redis.call('HDEL', KEYS[3], unpack(ids))
+    end
+end
+for _, each in ipairs(long) do
+    if redis.call('HINCRBY', KEYS[2], each[1], '-' .. each[2]) <= 0 then redis.call('HDEL', KEYS[2], each[1]) end
+end
+local left, empty = {}, {}
+for field, amount in pairs(given_back) do
+    local before = redis.call('HGET', KEYS[2], field) or ''
+    if not string.match(before, '^%d+$') or #before > 19 then
+        empty[#empty + 1] = field
+    elseif #before > 15 or amount > 999999999999999 then
+        if redis.call('HINCRBY', KEYS[2], field, string.format('-%.0f', amount)) <= 0 then empty[#empty + 1] = field end
+    elseif tonumber(before) <= amount then
+        empty[#empty + 1] = field
+    else
+        left[#left + 1] = field
+        left[#left + 1] = string.format('%.0f', before - amount)
+    end
+end
+if #empty > 0 then redis.call('HDEL', KEYS[2], unpack(empty)) end
+if #left > 0 then redis.call('HSET', KEYS[2], unpack(left)) end
+return cmsgpack.pack(count)

@@ -1,0 +1,45 @@
+"""Which meters a reported call is charged to, in which windows, and with how much."""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from service.domain.policy import Limit, LimitKind
+from service.domain.usage import UsageStatus
+
+
+class Amounts(msgspec.Struct, frozen=True, gc=False):
+    """What one call adds to meters of each kind."""
+
+    cost_nanousd: int
+    tokens: int
+    requests: int
+
+    def of(self, kind: LimitKind) -> int:
+        if kind == "budget":
+            return self.cost_nanousd
+        return self.tokens if kind == "tokens" else self.requests if kind == "requests" else 0
+
+
+class MeterCharge(msgspec.Struct, frozen=True, gc=False):
+    """`live_only` meters are counted in Redis and not in the ledger."""
+
+    meter_id: str
+    epoch: int
+    window_start_us: int
+    amount: int
+    live_only: bool
+
+
+def counted_requests(status: UsageStatus) -> int:
+    """A call that failed was none, whatever it cost: its tokens and cost count alone."""
+    return 1 if status in ("success", "expired") else 0
+
+
+def charges_at(limits: Iterable[Limit], amounts: Amounts, instant_us: int) -> list[MeterCharge]:
+    """Of a call that belongs to the windows of an instant."""
+    return [
+        MeterCharge(limit.meter_id, limit.epoch, limit.window_start_at(instant_us), amount, limit.is_live_only)
+        for limit in limits
+        if (amount := amounts.of(limit.kind))
+    ]

@@ -1,0 +1,202 @@
+"""Policies: what the calls of one virtual key are held against.
+
+A limit here is one meter with its maximum; a budget is one, a rate limit one or two, a bound on parallel calls one.
+"""
+
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+
+from service.domain.meters import Tenant
+from service.domain.models import ModelList
+from service.domain.windows import ResetRule, from_us, to_us, window_at, windows_since
+
+LimitKind = Literal["budget", "tokens", "requests", "parallel"]
+Level = Literal["model", "provider", "virtual_key", "provider_config", "model_config", "team", "customer"]
+
+EVERY_MODEL = "*"
+# No window: such a limit is given back by settling, releasing and expiry only.
+_NEVER_US = 2**62
+# Shorter windows live in Redis only: losing it restarts them empty.
+SHORTEST_LEDGER_WINDOW_US = 3_600_000_000
+
+
+class Holder(msgspec.Struct, frozen=True, gc=False):
+    """Whose limit it is: the level, and the entity of it."""
+
+    level: Level
+    type: str
+    id: str
+    name: str
+
+
+class Override(msgspec.Struct, frozen=True, gc=False):
+    """A temporary raise of a budget: for so many `cycles`, counted from the window of `anchor`, or for ever."""
+
+    amount_nanousd: int
+    cycles: int | None = None
+    anchor: datetime | None = None
+
+
+class Limit(msgspec.Struct, gc=False):
+    """One meter and its maximum; `id` is the budget's, the rate limit's or the owner's.
+
+    `window_start_us`, `window_end_us` and `max_now` are of the window `turn_to` was last asked for.
+    """
+
+    meter_id: str
+    kind: LimitKind
+    id: str
+    holder: Holder
+    max: int
+    epoch: int = 0
+    rule: ResetRule | None = None
+    shadow: bool = False
+    override: Override | None = None
+    max_now: int = 0
+    window_start_us: int = 0
+    window_end_us: int = -1
+    # As authorize.lua has it: 'p' parallel calls, 'r' kept in Redis only, 'l' in the ledger; a capital in shadow.
+    code: str = ""
+
+    def __post_init__(self) -> None:
+        code = "p" if self.rule is None else "r" if self.is_live_only else "l"
+        self.code = code.upper() if self.shadow else code
+
+    def turn_to(self, now_us: int) -> None:
+        """Bring the window and what holds in it to the instant; nothing to do while the window lasts."""
+        if self.window_start_us <= now_us < self.window_end_us:
+            return
+        if self.rule is None:
+            self.window_start_us, self.window_end_us, self.max_now = 0, _NEVER_US, self.max
+            return
+        now = from_us(now_us)
+        window = window_at(self.rule, now)
+        self.window_start_us, self.window_end_us = to_us(window.start), to_us(window.end)
+        self.max_now = self.max + _override_nanousd(self.override, self.rule, now)
+
+    def window_start_at(self, instant_us: int) -> int:
+        """The start of the window that holds any instant, as `turn_to` without turning."""
+        if self.window_start_us <= instant_us < self.window_end_us:
+            return self.window_start_us
+        return 0 if self.rule is None else to_us(window_at(self.rule, from_us(instant_us)).start)
+
+    @property
+    def is_live_only(self) -> bool:
+        """Counted in Redis and not in the ledger."""
+        return self.rule is not None and self.rule.duration.length_us < SHORTEST_LEDGER_WINDOW_US
+
+
+class ProviderAccess(msgspec.Struct, frozen=True, gc=False):
+    """What a virtual key may use of one provider; `key_ids` None is every provider key."""
+
+    provider: str
+    weight: float | None
+    allowed_models: ModelList
+    blacklisted_models: ModelList
+    key_ids: tuple[str, ...] | None
+    limits: tuple[Limit, ...] = ()
+
+    def allows(self, model: str | None) -> bool:
+        """Without a model, only who may use every one: what the call will be for cannot be known."""
+        if model is None:
+            return self.allowed_models.is_everything and not self.blacklisted_models
+        return self.allowed_models.holds(model) and not self.blacklisted_models.holds(model)
+
+
+class ModelLimits(msgspec.Struct, frozen=True, gc=False):
+    """Limits of a model (`*`: every one) of a provider (None: every one)."""
+
+    model: str
+    provider: str | None
+    limits: tuple[Limit, ...]
+
+    def meets(self, provider: str | None, model: str | None) -> bool:
+        return self.model in (EVERY_MODEL, model) and (self.provider is None or self.provider == provider)
+
+
+class McpAccess(msgspec.Struct, frozen=True, gc=False):
+    """The tools of one MCP client."""
+
+    client: str
+    tools: tuple[str, ...]
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Of one virtual key at one revision of its tenant.
+
+    `shared_limits` are the team's and the customer's; `limits` the key's own. A deleted key has only shared ones.
+    """
+
+    virtual_key_id: str
+    name: str
+    tenant: Tenant
+    revision: int
+    team_id: str | None = None
+    customer_id: str | None = None
+    value_hash: bytes
+    previous_value_hash: bytes | None = None
+    previous_value_expires_at: datetime | None = None
+    is_active: bool = True
+    is_deleted: bool = False
+    expires_at: datetime | None = None
+    allow_all_providers: bool = False
+    providers: tuple[ProviderAccess, ...] = ()
+    mcp: tuple[McpAccess, ...] = ()
+    limits: tuple[Limit, ...] = ()
+    model_limits: tuple[ModelLimits, ...] = ()
+    shared_limits: tuple[Limit, ...] = ()
+
+    def answers_to(self, value_hash: bytes, now: datetime) -> bool:
+        """Whether the value works: the one before the current one only for so long."""
+        if value_hash == self.value_hash:
+            return True
+        until = self.previous_value_expires_at
+        return value_hash == self.previous_value_hash and until is not None and now < until
+
+    def is_expired(self, now: datetime) -> bool:
+        return self.expires_at is not None and now >= self.expires_at
+
+    def access_to(self, provider: str | None) -> ProviderAccess | None:
+        return next((access for access in self.providers if access.provider == provider), None)
+
+    def limits_of_provider(self, provider: str | None, model: str | None) -> tuple[Limit, ...]:
+        """What else a call is held against because it is for this provider and model."""
+        access = self.access_to(provider)
+        found = () if access is None else access.limits
+        for each in self.model_limits:
+            if each.meets(provider, model):
+                found += each.limits
+        return found
+
+    def path(self, provider: str | None, model: str | None) -> tuple[Limit, ...]:
+        """Every limit of the tenant a call is held against: the key's, its team's, its customer's."""
+        if not self.model_limits and not self.providers:
+            return self.limits + self.shared_limits
+        return self.limits + self.limits_of_provider(provider, model) + self.shared_limits
+
+
+class GlobalPolicy(msgspec.Struct, frozen=True):
+    """What the whole deployment is held to: limits of models and providers, and MCP clients open to all."""
+
+    tenant: Tenant
+    revision: int
+    model_limits: tuple[ModelLimits, ...] = ()
+    default_mcp: tuple[McpAccess, ...] = ()
+
+    def path(self, provider: str | None, model: str | None) -> tuple[Limit, ...]:
+        if not self.model_limits:
+            return ()
+        return tuple(limit for each in self.model_limits if each.meets(provider, model) for limit in each.limits)
+
+
+def _override_nanousd(override: Override | None, rule: ResetRule, now: datetime) -> int:
+    """How much it raises the limit in the window of `now`."""
+    if override is None:
+        return 0
+    if override.cycles is None or override.anchor is None:
+        return override.amount_nanousd
+    # A clock that was set back is in a window before the grant.
+    passed = max(windows_since(rule, override.anchor, now), 0)
+    return override.amount_nanousd if passed < override.cycles else 0

@@ -1,0 +1,180 @@
+"""From rows to policies."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from service.domain.meters import Tenant, budget_meter_id, parallel_meter_id, requests_meter_id, tokens_meter_id
+from service.domain.models import model_list
+from service.domain.policy import (
+    GlobalPolicy,
+    Holder,
+    Level,
+    Limit,
+    McpAccess,
+    ModelLimits,
+    Override,
+    Policy,
+    ProviderAccess,
+)
+from service.governance.tree.limits import reset_rule
+from service.store.trees import Row, TreeRows
+
+
+class PolicyBuilder:
+    """Builds the policies of virtual keys whose rows, and whose owners' rows, are loaded.
+
+    Limits of an owner are built once and shared by all its keys.
+    """
+
+    def __init__(self, rows: TreeRows) -> None:
+        self._rows = rows
+        self._teams = {row["id"]: row for group in rows.teams.values() for row in group}
+        self._customers = {row["id"]: row for group in rows.customers.values() for row in group}
+        self._shared: dict[tuple[str | None, str | None], tuple[Limit, ...]] = {}
+
+    def policy(self, row: Row) -> Policy:
+        """`row` is of find_presented_virtual_keys."""
+        tenant = Tenant(row["tenant_id"] or f"virtual_key:{row['id']}", row["layout"] or 0)
+        common: dict[str, Any] = {
+            "virtual_key_id": row["id"],
+            "name": row["name"],
+            "tenant": tenant,
+            "revision": row["revision"] or 0,
+            "team_id": row["team_id"],
+            "customer_id": row["customer_id"],
+            "value_hash": row["value_hash"],
+            "shared_limits": self._shared_limits(row["team_id"], row["customer_id"]),
+        }
+        if row["deleted"]:
+            return Policy(**common, is_deleted=True, is_active=False)
+        model_limits = tuple(self._model_limits(each, row) for each in self._rows.model_configs.get(row["id"], ()))
+        return Policy(
+            **common,
+            previous_value_hash=row["previous_value_hash"],
+            previous_value_expires_at=row["previous_value_expires_at"],
+            is_active=row["is_active"],
+            expires_at=row["expires_at"],
+            allow_all_providers=row["allow_all_providers"],
+            providers=tuple(self._provider(each, row) for each in self._rows.provider_configs.get(row["id"], ())),
+            mcp=tuple(
+                McpAccess(each["mcp_client_name"], tuple(each["tools_to_execute"]))
+                for each in self._rows.mcp_configs.get(row["id"], ())
+            ),
+            limits=self._limits("virtual_key_id", row, _holder("virtual_key", "virtual_key", row)),
+            model_limits=tuple(each for each in model_limits if each.limits),
+        )
+
+    def _shared_limits(self, team_id: str | None, customer_id: str | None) -> tuple[Limit, ...]:
+        known = self._shared.get((team_id, customer_id))
+        if known is not None:
+            return known
+        team, customer = self._teams.get(team_id), self._customers.get(customer_id)
+        limits: tuple[Limit, ...] = ()
+        if team is not None:
+            limits += self._limits("team_id", team, _holder("team", "team", team))
+        if customer is not None:
+            limits += self._limits("customer_id", customer, _holder("customer", "customer", customer))
+        self._shared[team_id, customer_id] = limits
+        return limits
+
+    def _provider(self, row: Row, key: Row) -> ProviderAccess:
+        pinned = self._rows.pinned_provider_keys.get(row["id"], ())
+        holder = Holder("provider_config", "provider_config", str(row["id"]), row["provider"])
+        return ProviderAccess(
+            provider=row["provider"],
+            weight=row["weight"],
+            allowed_models=model_list(row["allowed_models"]),
+            blacklisted_models=model_list(row["blacklisted_models"]),
+            key_ids=None if row["allow_all_keys"] else tuple(each["id"] for each in pinned),
+            limits=limits_of(self._rows, "provider_config_id", row["id"], aligned_by=key, holder=holder),
+        )
+
+    def _model_limits(self, row: Row, key: Row) -> ModelLimits:
+        holder = Holder("model_config", "model_config", row["id"], f"{key['name']}: {row['model_name']}")
+        limits = limits_of(self._rows, "model_config_id", row["id"], aligned_by=row, holder=holder)
+        return ModelLimits(row["model_name"], row["provider"], limits)
+
+    def _limits(self, owner_column: str, row: Row, holder: Holder) -> tuple[Limit, ...]:
+        limits = limits_of(self._rows, owner_column, row["id"], aligned_by=row, holder=holder)
+        most = row["max_parallel_requests"]
+        return limits if most is None else (*limits, parallel_limit(holder, most))
+
+
+def build_global(rows: TreeRows, tenant: Tenant, revision: int, default_mcp: Iterable[Row]) -> GlobalPolicy:
+    """What the whole deployment is held to; its model configs are loaded."""
+    found = (_global_limits(rows, row) for row in rows.model_configs.get(None, ()))
+    return GlobalPolicy(
+        tenant,
+        revision,
+        tuple(each for each in found if each.limits),
+        tuple(McpAccess(row["name"], tuple(row["tools_to_execute"])) for row in default_mcp),
+    )
+
+
+def limits_of(
+    rows: TreeRows, owner_column: str, owner_id: str | int, *, aligned_by: Row, holder: Holder
+) -> tuple[Limit, ...]:
+    """Rate limits first, as they are checked; `aligned_by` is whose calendar they follow."""
+    rate_limits = [
+        limit
+        for row in rows.rate_limits.get((owner_column, owner_id), ())
+        for limit in _rate_limits(row, aligned_by, holder)
+    ]
+    budgets = [_budget(row, aligned_by, holder) for row in rows.budgets.get((owner_column, owner_id), ())]
+    return (*rate_limits, *budgets)
+
+
+def parallel_limit(holder: Holder, most: int) -> Limit:
+    meter_id = parallel_meter_id(holder.type, holder.id)
+    return Limit(meter_id=meter_id, kind="parallel", id=holder.id, holder=holder, max=most)
+
+
+def _global_limits(rows: TreeRows, row: Row) -> ModelLimits:
+    of_provider = row["model_name"] == "*" and row["provider"] is not None
+    level: Level = "provider" if of_provider else "model"
+    name = row["provider"] if of_provider else row["model_name"]
+    holder = Holder(level, "model_config", row["id"], name)
+    limits = limits_of(rows, "model_config_id", row["id"], aligned_by=row, holder=holder)
+    return ModelLimits(row["model_name"], row["provider"], limits)
+
+
+def _budget(row: Row, aligned_by: Row, holder: Holder) -> Limit:
+    return Limit(
+        meter_id=budget_meter_id(row["id"]),
+        kind="budget",
+        id=row["id"],
+        holder=holder,
+        max=row["max_limit_nanousd"],
+        epoch=row["epoch"],
+        rule=reset_rule(row["reset_duration"], row, aligned_by),
+        shadow=row["shadow"],
+        override=_override(row),
+    )
+
+
+def _override(row: Row) -> Override | None:
+    if row["override_mode"] is None:
+        return None
+    return Override(row["override_amount_nanousd"], row["override_cycles_total"], row["override_anchor_reset"])
+
+
+def _rate_limits(row: Row, aligned_by: Row, holder: Holder) -> Sequence[Limit]:
+    metrics = (("token", "tokens", tokens_meter_id), ("request", "requests", requests_meter_id))
+    return [
+        Limit(
+            meter_id=meter_id(row["id"]),
+            kind=kind,  # type: ignore[arg-type]  # one of the two above
+            id=row["id"],
+            holder=holder,
+            max=row[f"{metric}_max_limit"],
+            epoch=row[f"{metric}_epoch"],
+            rule=reset_rule(row[f"{metric}_reset_duration"], row, aligned_by),
+            shadow=row["shadow"],
+        )
+        for metric, kind, meter_id in metrics
+        if row[f"{metric}_max_limit"] is not None
+    ]
+
+
+def _holder(level: Level, kind: str, row: Row) -> Holder:
+    return Holder(level, kind, row["id"], row["name"])

@@ -1,0 +1,66 @@
+"""What reported calls hold: found by their ids, wherever they were admitted."""
+
+from asyncio import gather
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from service.counters.batching import ScriptBatcher
+from service.counters.holds import Hold, find_tenants, read_holds
+from service.governance.holds import HoldDetails, KnownHolds, decode_details
+from service.governance.policies.cache import GLOBAL_TENANT
+
+
+class Held(msgspec.Struct, frozen=True, gc=False):
+    """A call's hold: the tenants it is in (the whole deployment's limits too, maybe) and what it holds there."""
+
+    details: HoldDetails
+    parts: tuple[tuple[str, Hold], ...]
+
+
+class HoldFinder:
+    """Asks Redis only where this worker does not know."""
+
+    def __init__(self, batcher: ScriptBatcher, known: KnownHolds) -> None:
+        self._batcher = batcher
+        self._known = known
+
+    async def find(self, request_ids: Sequence[str]) -> dict[str, Held]:
+        """By request id, those that hold something. Raises CountersUnavailableError."""
+        found = await self._read(await self._tenants_of(request_ids))
+        details = {request_id: decode_details(hold.details) for request_id, hold in found.items()}
+        of_all = [request_id for request_id, each in details.items() if each.has_global]
+        whole = await self._read({GLOBAL_TENANT: of_all}) if of_all else {}
+        return {
+            request_id: Held(
+                details[request_id],
+                tuple(
+                    (tenant_id, part)
+                    for tenant_id, part in (
+                        (details[request_id].tenant_id, hold),
+                        (GLOBAL_TENANT, whole.get(request_id)),
+                    )
+                    if part is not None
+                ),
+            )
+            for request_id, hold in found.items()
+        }
+
+    async def _tenants_of(self, request_ids: Sequence[str]) -> Mapping[str, list[str]]:
+        by_tenant: defaultdict[str, list[str]] = defaultdict(list)
+        unknown: list[str] = []
+        for request_id in request_ids:
+            tenant_id = self._known.tenant_of(request_id)
+            if tenant_id is None:
+                unknown.append(request_id)
+            else:
+                by_tenant[tenant_id].append(request_id)
+        if unknown:
+            for request_id, tenant_id in (await find_tenants(self._batcher, unknown)).items():
+                by_tenant[tenant_id].append(request_id)
+        return by_tenant
+
+    async def _read(self, by_tenant: Mapping[str, list[str]]) -> dict[str, Hold]:
+        answers = await gather(*(read_holds(self._batcher, tenant_id, ids) for tenant_id, ids in by_tenant.items()))
+        return {hold.request_id: hold for holds in answers for hold in holds}
