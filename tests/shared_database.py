@@ -69,7 +69,7 @@ class SharedDatabase:
 
     def close(self) -> None:
         if self._connection is not None:
-            self._connection.terminate()
+            self._loop.run_until_complete(self._connection.close())
         self._loop.close()
 
     async def _sweep(self) -> Schema:

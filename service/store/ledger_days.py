@@ -25,6 +25,8 @@ _LOCK_PAUSE_SECONDS = 0.25
 # Others wait for as long as the default partition is read through; when it is too large for that, it is left as it is.
 _LOCKED_TIMEOUT_MS = 2_000
 _MOVED_PER_STATEMENT = 20_000
+# Read through in some hundredths of a second.
+_LARGE_BYTES = 64 * 1024 * 1024
 T = TypeVar("T")
 
 
@@ -41,7 +43,12 @@ class Partition(msgspec.Struct, frozen=True):
 
 
 async def add_days(connection: Connection, *, now: datetime) -> None:
-    """Partitions for today and the days ahead that have none. Raises LedgerBusyError."""
+    """Partitions for today and the days ahead that have none. Raises LedgerBusyError.
+
+    None while the default partition is large: maintenance moves what is in it first.
+    """
+    if await queries.measure_default_partition(connection) > _LARGE_BYTES:
+        return
     for day in await list_missing_days(connection, now=now):
         await add_day(connection, day)
 

@@ -9,6 +9,10 @@ SELECT days.day::date AS day
                       AND partitions.to_at > day_starts(days.day::date))
  ORDER BY days.day;
 
+-- name: measure_default_partition()$
+-- How many bytes are read through when another partition is attached. Uses no index.
+SELECT pg_relation_size('usage_events_default');
+
 -- name: add_usage_day(day)$
 -- Whether the day got its partition; not when rows of it are in the default one. Locks usage_events_default while that is
 -- read through. Uses usage_events_default_pkey.

@@ -21,8 +21,8 @@ _MOST_BATCHES = 100_000
 _MOST_COUNTED = 1_000_000
 # Windows of an hour and less, of which a meter has thousands in a year.
 _SHORT_WINDOWS_KEPT = timedelta(days=30)
-# Whose a deleted virtual key was, and what alerts told.
-_REMEMBERED = timedelta(days=90)
+# How long alerts are listed.
+_ALERTS_KEPT = timedelta(days=90)
 # The current one, and those that are read as past windows, however old they are.
 _WINDOWS_KEPT_OF_A_METER = 24
 
@@ -34,7 +34,8 @@ class Pruned(msgspec.Struct, frozen=True):
     kept_from: Callable[[Retention, datetime], datetime | None]
 
 
-# Sums of usage go with the events they are sums of: what is older than the retention is not told of at all.
+# Sums of usage go with the events they are sums of: what is older than the retention is not told of at all. Those of
+# hours too: the first and last hours of any period are taken from them.
 PRUNED = (
     Pruned(OldRows("usage_requests", "recorded_at"), Retention.idempotent_from),
     Pruned(OldRows("idempotency_keys", "created_at"), Retention.idempotent_from),
@@ -42,7 +43,8 @@ PRUNED = (
     Pruned(OldRows("usage_hourly", "hour"), Retention.ledger_from),
     Pruned(OldRows("usage_daily", "day"), Retention.ledger_from),
     Pruned(OldRows("usage_daily_by_owner", "day"), Retention.ledger_from),
-    Pruned(OldRows("deleted_virtual_keys", "deleted_at"), lambda _, now: now - _REMEMBERED),
+    # Whose they were is asked for when usage of them is reported.
+    Pruned(OldRows("deleted_virtual_keys", "deleted_at"), Retention.ledger_from),
 )
 
 
@@ -62,7 +64,7 @@ async def prune_alerts(work: Work) -> None:
     """Of windows that are over: those of a window that goes on would fire again."""
     number = 0
     for _ in range(0 if work.dry_run else _MOST_BATCHES):
-        deleted = await delete_alerts(work.connection, as_of=work.now, keep=_REMEMBERED, limit=_BATCH_ROWS)
+        deleted = await delete_alerts(work.connection, as_of=work.now, keep=_ALERTS_KEPT, limit=_BATCH_ROWS)
         number += deleted
         work.progress("alerts", number)
         if deleted < _BATCH_ROWS:

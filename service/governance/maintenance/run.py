@@ -24,13 +24,14 @@ from service.store.postgres import Store, StoreUnavailableError
 
 _ASK_FOR_A_TURN_SECONDS = 60.0
 _MOST_STEPS_LOGGED = 20
-# What is outdated in the default partition goes before the rest of it is moved.
+# What is outdated in the default partition goes before the rest of it is moved; and what is attached beside it, which
+# makes others wait while it is read through, when there is little left in it.
 _TASKS: tuple[Callable[[Work], Awaitable[None]], ...] = (
-    add_partitions,
     drop_partitions,
     prune_tables,
     prune_alerts,
     move_strays,
+    add_partitions,
     prune_short_windows,
     prune_outlived_windows,
     delete_expired_keys,

@@ -45,6 +45,17 @@ async def test_usage_is_booked_into_the_partition_of_its_day(connection: Connect
     assert [await connection.fetchval("SELECT id FROM usage_events")] == [1]
 
 
+async def test_a_migration_leaves_a_large_default_partition_to_maintenance(
+    connection: Connection, run: Maintain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger_days, "_LARGE_BYTES", 0)
+    await book_at(connection, NOW - DAY)
+    await add_days(connection, now=NOW)
+    assert list(await partitions(connection)) == ["default"]
+    await run()
+    assert len(await partitions(connection)) == DAYS_AHEAD + 3
+
+
 async def test_a_read_of_some_days_reads_their_partitions_only(connection: Connection, run: Maintain) -> None:
     await run()
     plan = await connection.fetch(
@@ -274,4 +285,4 @@ async def test_a_dry_run_says_all_of_it_and_changes_nothing(connection: Connecti
     done = await run()
     assert planned.steps == done.steps
     assert {step.verb for step in planned.steps} == {"add", "drop", "move", "delete"}
-    assert planned.steps[0].planned() == "would add the ledger's partition of 2026-11-21"
+    assert planned.steps[-1].planned() == "would add the ledger's partition of 2026-11-27"

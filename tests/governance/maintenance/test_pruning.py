@@ -71,12 +71,18 @@ async def test_a_repeat_is_known_as_one_until_its_id_is_pruned_and_is_booked_aga
     assert (await record_usage(connection, [event])).fresh_request_ids == {"r1"}
 
 
-async def test_daily_sums_go_with_the_events_they_are_sums_of(connection: Connection, run: Maintain) -> None:
+async def test_sums_of_usage_go_with_the_events_they_are_sums_of(connection: Connection, run: Maintain) -> None:
     for day in ("2026-10-20", "2026-10-21", "2026-11-20"):
         await connection.execute("INSERT INTO usage_daily VALUES ($1::text::date, 't', 'k', 'p', 'm')", day)
+        await connection.execute("INSERT INTO usage_daily_by_owner VALUES ($1::text::date, 't', 'p', 'm')", day)
+        await connection.execute(
+            "INSERT INTO usage_hourly VALUES ($1::text::date::timestamp AT TIME ZONE 'UTC', 't', 'k', 'p', 'm')", day
+        )
+    await connection.execute("SET timezone TO 'UTC'")
     await run()
-    days = await connection.fetch("SELECT day::text FROM usage_daily ORDER BY day")
-    assert [row["day"] for row in days] == ["2026-10-21", "2026-11-20"]
+    for column, table in (("day", "usage_daily"), ("day", "usage_daily_by_owner"), ("hour::date", "usage_hourly")):
+        days = await connection.fetch(f"SELECT {column}::text AS day FROM {table} ORDER BY 1")
+        assert [row["day"] for row in days] == ["2026-10-21", "2026-11-20"]
 
 
 async def test_more_than_a_batch_is_deleted_in_several(
