@@ -29,11 +29,11 @@ class LosingProxy:
         await asyncio.gather(*self._serving, return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self._target.scheme == "unix":
-            redis_reader, redis_writer = await asyncio.open_unix_connection(self._target.path)
-        else:
-            host, port = self._target.hostname, self._target.port or 6379
-            redis_reader, redis_writer = await asyncio.open_connection(host, port)
+        try:
+            redis_reader, redis_writer = await self._connect()
+        except OSError:
+            writer.close()  # as it is without a proxy: nobody listens
+            return
         commands = asyncio.create_task(self._pass_on(reader, redis_writer))
         try:
             await self._pass_replies(redis_reader, writer)
@@ -41,6 +41,11 @@ class LosingProxy:
             commands.cancel()
             for stream in (redis_writer, writer):
                 stream.close()
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if self._target.scheme == "unix":
+            return await asyncio.open_unix_connection(self._target.path)
+        return await asyncio.open_connection(self._target.hostname, self._target.port or 6379)
 
     async def _pass_replies(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError):
