@@ -73,6 +73,8 @@ class Cluster:
         if self._learning:
             self._learning.cancel()
             await asyncio.wait({self._learning})
+        self._traffic.refuse(self._ownerless, "closed")
+        self._ownerless.clear()
         await asyncio.gather(*(lane.close() for lane in self._lanes.values()), *self._closing)
 
     def _learn_soon(self) -> bool:

@@ -2,7 +2,7 @@
 
 from asyncio import gather
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Literal, TypeAlias
+from typing import Literal
 
 import msgspec
 
@@ -13,14 +13,13 @@ from service.domain.meters import MeterWindow, Tenant
 from service.domain.windows import to_us
 
 Outcome = Literal["ok", "refused", "repeated", "conflict", "ended", "cold", "stale", "ahead", "overdue"]
-# A meter as authorize.lua takes it: id, kind, epoch, window start in µs, limit, amount.
-AskedMeter: TypeAlias = tuple[str, str, int, int, str, str]
-
 # An id that ended is refused for so long when it is used for another call.
 FORGET_AFTER_US = 600_000_000
 
 _AUTHORIZE = load_script("authorize")
 _IDS_PER_CALL = 500
+# Id, field, state, kind, limit, amount.
+_TEXTS_OF_A_METER = 6
 
 _INDEX = load_script("index_hold")
 _FIND = load_script("find_holds")
@@ -32,12 +31,14 @@ _LIST_HOLDING = load_script("list_holding_tenants")
 _HOLDING_KEYS = ("gov:holding",)
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode_outcome = msgspec.msgpack.Decoder(list[str | int]).decode
 _decode_strings = msgspec.msgpack.Decoder(list[str]).decode
 
 
 class AskedHold(msgspec.Struct, frozen=True, gc=False):
-    """What a call would hold. `details` come back with the hold; `others` are meters that are only read."""
+    """What a call would hold. `details` come back with the hold.
+
+    `meters` are `count` times `asked_meter` and `asked_amount`. The first `checked` are reserved on, others only read.
+    """
 
     request_id: str
     fingerprint: str
@@ -45,15 +46,16 @@ class AskedHold(msgspec.Struct, frozen=True, gc=False):
     now_us: int
     expires_us: int
     reserve: bool
-    meters: Sequence[AskedMeter]
-    others: Sequence[AskedMeter] = ()
+    meters: Sequence[bytes]
+    count: int
+    checked: int
 
 
-class Admission(msgspec.Struct, frozen=True, gc=False):
-    """`rest` is what authorize.lua answers beside its outcome: numbers, ids or an instant."""
+class Admission(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """`rest` is what authorize.lua answers beside its outcome: numbers, ids, an instant or a hold."""
 
     outcome: Outcome
-    rest: list[str | int]
+    rest: str | int | list[str | int] | None = None
 
 
 class HeldMeter(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -73,6 +75,14 @@ class Hold(msgspec.Struct, frozen=True, gc=False):
     expires_us: int
     details: str
     meters: tuple[HeldMeter, ...]
+
+
+class HoldsOfTenant(msgspec.Struct, frozen=True):
+    """`expired` are among the `open` ones: they hold until they are ended. `ended` ids are remembered for a while."""
+
+    open: int
+    ended: int
+    expired: Sequence[Hold]
 
 
 class LiveUse(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -104,8 +114,9 @@ class _StoredHold(msgspec.Struct, frozen=True, array_like=True):
     meters: tuple[HeldMeter, ...]
 
 
+_decode_admission = msgspec.msgpack.Decoder(Admission).decode
 _decode_holds = msgspec.msgpack.Decoder(list[_StoredHold | bool]).decode
-_decode_expired = msgspec.msgpack.Decoder(tuple[int, list[tuple[str, _StoredHold]]]).decode
+_decode_expired = msgspec.msgpack.Decoder(tuple[int, int, list[tuple[str, _StoredHold]]]).decode
 
 
 async def authorize(batcher: ScriptBatcher, tenant: Tenant, asked: AskedHold) -> Admission:
@@ -117,20 +128,37 @@ async def authorize(batcher: ScriptBatcher, tenant: Tenant, asked: AskedHold) ->
         if asked.reserve:
             ttl_ms = (asked.expires_us - asked.now_us + FORGET_AFTER_US) // 1000
             await batcher.run(ScriptCall(_INDEX, (index,), _encode((tenant.id, ttl_ms))))
-    argument = _encode(
-        (
-            asked.request_id,
-            asked.fingerprint,
-            asked.details,
-            asked.now_us,
-            asked.expires_us,
-            asked.reserve,
-            asked.meters,
-            asked.others,
-        )
+    known = (
+        asked.request_id,
+        asked.fingerprint,
+        asked.details,
+        asked.now_us,
+        asked.expires_us,
+        asked.reserve,
+        asked.checked,
     )
-    answer = _decode_outcome(await batcher.run(ScriptCall(_AUTHORIZE, keys, argument)))
-    return Admission(answer[0], answer[1:])  # type: ignore[arg-type]  # the script's own words
+    meters = _packed(asked.meters, asked.count * _TEXTS_OF_A_METER)
+    # An array of one more: the meters, packed by themselves.
+    argument = b"\x98" + _encode(known)[1:] + _text_head(len(meters)) + meters
+    return _decode_admission(await batcher.run(ScriptCall(_AUTHORIZE, keys, argument)))
+
+
+def asked_meter(meter_id: str, kind: str, limit: int, window: tuple[int, int] | None) -> bytes:
+    """A meter as authorize.lua takes it, without its amount. `window` is its epoch and its start in µs.
+
+    None for parallel calls. Kinds: 'l' kept in the ledger, 'r' in Redis only, 'p' parallel calls; a capital letter
+    counts and never refuses.
+    """
+    field, state = meter_id, ""
+    if window is not None:
+        epoch, window_start_us = window
+        field, state = f"{meter_id}|{epoch}|{window_start_us}", f"{epoch}:{window_start_us}:"
+    return b"".join(map(_encode, (meter_id, field, state, kind, str(limit))))
+
+
+def asked_amount(amount: int | None) -> bytes:
+    """None asks for any room at all, and reserves nothing."""
+    return _encode("" if amount is None else str(amount))
 
 
 async def settle(batcher: ScriptBatcher, tenant: Tenant, settled: Settled, *, now_us: int) -> None:
@@ -138,7 +166,8 @@ async def settle(batcher: ScriptBatcher, tenant: Tenant, settled: Settled, *, no
     states = [(each.meter_id, each.epoch, to_us(each.window_start), str(each.used)) for each in settled.windows]
     forget_us = now_us + FORGET_AFTER_US if settled.remember else 0
     argument = (METERS_TTL_SECONDS, states, settled.ended, forget_us, settled.uses)
-    await batcher.run(ScriptCall(_SETTLE, _keys(tenant), _encode(argument)))
+    keys = (*_keys(tenant), f"gov:{{{tenant.id}}}:ended")
+    await batcher.run(ScriptCall(_SETTLE, keys, _encode(argument)))
 
 
 async def find_tenants(batcher: ScriptBatcher, request_ids: Sequence[str]) -> dict[str, str]:
@@ -163,16 +192,12 @@ async def read_holds(batcher: ScriptBatcher, tenant_id: str, request_ids: Sequen
     ]
 
 
-async def list_expired_holds(
-    batcher: ScriptBatcher, tenant_id: str, *, now_us: int, most: int
-) -> tuple[list[Hold], int]:
-    """Up to `most` holds that have expired and were not ended yet, and how many ids the tenant has left.
-
-    Raises CountersUnavailableError.
-    """
-    keys = (f"gov:{{{tenant_id}}}:holds", f"gov:{{{tenant_id}}}:expiries")
-    left, found = _decode_expired(await batcher.run(ScriptCall(_LIST_EXPIRED, keys, _encode((now_us, most)))))
-    return [_hold(request_id, stored) for request_id, stored in found], left
+async def list_expired_holds(batcher: ScriptBatcher, tenant_id: str, *, now_us: int, most: int) -> HoldsOfTenant:
+    """Up to `most` of those that have expired. Raises CountersUnavailableError."""
+    keys = [f"gov:{{{tenant_id}}}:{name}" for name in ("holds", "expiries", "ended")]
+    answer = await batcher.run(ScriptCall(_LIST_EXPIRED, keys, _encode((now_us, most))))
+    count, ended, found = _decode_expired(answer)
+    return HoldsOfTenant(count, ended, [_hold(request_id, stored) for request_id, stored in found])
 
 
 async def note_holding(batcher: ScriptBatcher, tenant_id: str, *, now_us: int) -> None:
@@ -186,6 +211,17 @@ async def list_holding(
     """A page of the tenants that may have holds, after those that are done were taken out."""
     argument = _encode((start, most, list(done), done_before_us))
     return _decode_strings(await batcher.run(ScriptCall(_LIST_HOLDING, _HOLDING_KEYS, argument)))
+
+
+def _packed(texts: Sequence[bytes], count: int) -> bytes:
+    """A msgpack array of what is encoded already."""
+    head = bytes((0x90 | count,)) if count < 16 else b"\xdc" + count.to_bytes(2, "big")
+    return head + b"".join(texts)
+
+
+def _text_head(length: int) -> bytes:
+    """Of a msgpack text: Redis' msgpack knows no binary type."""
+    return b"\xda" + length.to_bytes(2, "big") if length < 65536 else b"\xdb" + length.to_bytes(4, "big")
 
 
 def _keys(tenant: Tenant) -> tuple[str, str, str, str]:

@@ -89,11 +89,13 @@ class Lane:
     def _depart(self) -> None:
         self._departs_soon = False
         while self._queue and len(self._under_way) < self._trips_at_once:
-            batch = [self._queue.popleft() for _ in range(min(len(self._queue), CALLS_PER_ROUND_TRIP))]
-            # In a task of its own: whoever waits may go away.
-            task = asyncio.create_task(self._carry([waiting for waiting in batch if not waiting.answer.done()]))
-            self._under_way.add(task)
-            task.add_done_callback(self._arrive)
+            taken = [self._queue.popleft() for _ in range(min(len(self._queue), CALLS_PER_ROUND_TRIP))]
+            batch = [waiting for waiting in taken if not waiting.answer.done()]
+            if batch:  # with nothing sent, a silent server would seem to answer
+                # In a task of its own: whoever waits may go away.
+                task = asyncio.create_task(self._carry(batch))
+                self._under_way.add(task)
+                task.add_done_callback(self._arrive)
 
     def _arrive(self, task: asyncio.Task[None]) -> None:
         self._under_way.discard(task)

@@ -11,7 +11,7 @@ import msgspec
 from service.domain.windows import ResetRule, Window
 
 
-class Meter(msgspec.Struct, frozen=True):
+class Meter(msgspec.Struct, frozen=True, gc=False):
     """What is counted, and since when: a meter's state counts only if its epoch and window are the meter's own."""
 
     id: str
@@ -19,7 +19,7 @@ class Meter(msgspec.Struct, frozen=True):
     rule: ResetRule
 
 
-class MeterState(msgspec.Struct, frozen=True):
+class MeterState(msgspec.Struct, frozen=True, gc=False):
     """The running total of one meter: `used` in its unit, for one window of one epoch."""
 
     epoch: int
@@ -27,14 +27,14 @@ class MeterState(msgspec.Struct, frozen=True):
     used: int
 
 
-class Tenant(msgspec.Struct, frozen=True):
+class Tenant(msgspec.Struct, frozen=True, gc=False):
     """The root of a tree. `layout` names the set of its meters; live counters are kept per layout."""
 
     id: str
     layout: int
 
 
-class MeterWindow(msgspec.Struct, frozen=True):
+class MeterWindow(msgspec.Struct, frozen=True, gc=False):
     """A meter's state with the meter and the tenant it belongs to, as it travels between the stores."""
 
     meter_id: str

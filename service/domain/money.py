@@ -8,6 +8,11 @@ NANOUSD_PER_USD = 1_000_000_000
 # The largest limit: nano-dollars must fit a signed 64-bit integer, with room for a sum (9e9 USD of 9.22e9).
 MAX_LIMIT_USD = 9e9
 
+# Below a thousand dollars a product is off by less than a thousandth of a nano-dollar: what is near a whole number is
+# that number.
+_SURELY_NEAR = 1e12
+_NEAR = 1e-3
+
 
 def usd_to_nanousd(amount_usd: float) -> int:
     """Convert an amount from the wire, rounding half to even.
@@ -18,6 +23,9 @@ def usd_to_nanousd(amount_usd: float) -> int:
         raise ValueError("must be a finite number")
     if not 0 <= amount_usd <= MAX_LIMIT_USD:
         raise ValueError(f"must be between 0 and {MAX_LIMIT_USD:.0f} US dollars")
+    nanousd = amount_usd * NANOUSD_PER_USD
+    if nanousd < _SURELY_NEAR and abs(nanousd - round(nanousd)) < _NEAR:
+        return round(nanousd)
     # The number as it was written: its product as a double would be off by a nano-dollar from four million dollars on.
     return int((Decimal(repr(amount_usd)) * NANOUSD_PER_USD).to_integral_value(ROUND_HALF_EVEN))
 
@@ -32,4 +40,4 @@ def nanousd_to_json(amount_nanousd: int) -> bytes:
     dollars, rest_nanousd = divmod(amount_nanousd, NANOUSD_PER_USD)
     if not rest_nanousd:
         return b"%d" % dollars
-    return b"%d.%s" % (dollars, (b"%09d" % rest_nanousd).rstrip(b"0"))
+    return (b"%d.%09d" % (dollars, rest_nanousd)).rstrip(b"0")

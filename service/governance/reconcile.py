@@ -1,8 +1,8 @@
 """The reconciler: whatever happened between a commit and its merge, Redis comes level with the ledger within seconds.
 
-Every few seconds it merges the totals that changed lately; when Redis is another run than the one last reconciled (a
-restart that lost the tail of its file, a failover to a replica that lagged), it merges all of them. One replica does
-it at a time.
+Every few seconds it merges the totals that changed since it last did, however long Redis did not answer in between.
+When one of Redis' servers is another run than then (a restart that lost the tail of its file, a failover to a replica
+that lagged), it merges all of them. One replica does it at a time.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ import structlog
 
 from service.counters.client import CounterClient, CountersUnavailableError
 from service.counters.meters import merge_windows
-from service.counters.server_run import find_unreconciled_run, mark_reconciled
+from service.counters.server_run import find_server_runs, mark_reconciled
 from service.domain.meters import MeterWindow
 from service.governance.background import repeat
 from service.store.ledger import list_recent_windows, list_windows, try_lock_reconciler
@@ -40,17 +40,18 @@ class Reconciler:
 
     async def reconcile(self) -> None:
         """Once. Raises StoreUnavailableError, CountersUnavailableError."""
-        run_id = await find_unreconciled_run(self._counters)
+        runs = await find_server_runs(self._counters)
         async with self._store.connection() as connection, connection.transaction():
             if not await try_lock_reconciler(connection):
                 return
-            if run_id is None:
+            if runs.reconciled_before is None:
+                await self._merge_pages(lambda last: list_windows(connection, last, limit=_PAGE))
+            else:
+                look_back = runs.reconciled_before + _LOOK_BACK
                 await self._merge_pages(
-                    lambda last: list_recent_windows(connection, last, look_back=_LOOK_BACK, limit=_PAGE)
+                    lambda last: list_recent_windows(connection, last, look_back=look_back, limit=_PAGE)
                 )
-                return
-            await self._merge_pages(lambda last: list_windows(connection, last, limit=_PAGE))
-        await mark_reconciled(self._counters, run_id)
+        await mark_reconciled(self._counters, runs)
 
     async def _reconcile_if_stores_answer(self) -> None:
         try:

@@ -66,6 +66,9 @@ async def read_raw(request: web.Request) -> bytes:
         raise ApiError(415, "Content-Encoding is not supported: send the body as it is")
     if request.content_type not in ("application/json", "application/octet-stream"):
         raise ApiError(415, "The body must be JSON: Content-Type: application/json")
+    if request.content.is_eof():
+        # It came with the head: nothing to wait for.
+        return await request.read()
     try:
         async with asyncio.timeout(_READ_TIMEOUT_SECONDS):
             return await request.read()

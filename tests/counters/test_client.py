@@ -1,7 +1,6 @@
 """The connection to Redis: bounded waits, nothing repeated behind the caller's back, everyone's own answer."""
 
 import asyncio
-import hashlib
 import time
 from collections.abc import AsyncIterator
 
@@ -12,21 +11,12 @@ from redis.asyncio import Redis
 from service.counters.client import (
     CounterClient,
     CountersUnavailableError,
-    Script,
     ScriptCall,
     open_counters,
 )
 from service.settings import Settings
+from tests.counters.scripts import COUNT, ECHO, FAULTY
 from tests.faults.proxy import LosingProxy, Loss, losing_proxy
-
-
-def script(text: str) -> Script:
-    return Script(text, hashlib.sha1(text.encode()).hexdigest())
-
-
-COUNT = script("return redis.call('INCR', KEYS[1])")
-ECHO = script("return ARGV[1]")
-FAULTY = script("return redis.call('HGET', KEYS[1], 'x')")
 
 
 @pytest.fixture

@@ -59,6 +59,19 @@ async def test_another_run_of_redis_is_brought_level_with_old_usage_too(
     assert await _used(counters, window) == 7
 
 
+async def test_what_changed_while_redis_did_not_answer_is_merged_however_long_that_was(
+    connection: Connection, make: Factory, store: Store, counters: CounterClient, redis: Redis
+) -> None:
+    reconciler = Reconciler(store, counters)
+    await reconciler.reconcile()
+    window = await _book(connection, make, 7)
+    await connection.execute("UPDATE meter_windows SET updated_at = now() - interval '2 hours'")
+    run_id, began_us = str(await redis.get("gov:reconciled_run"), "ascii").split()  # type: ignore[arg-type]  # bytes
+    await redis.set("gov:reconciled_run", f"{run_id} {int(began_us) - 3 * 3600 * 1_000_000}")
+    await reconciler.reconcile()
+    assert await _used(counters, window) == 7
+
+
 async def test_a_run_that_was_reconciled_is_not_read_from_the_beginning_again(
     connection: Connection, make: Factory, store: Store, counters: CounterClient, redis: Redis
 ) -> None:

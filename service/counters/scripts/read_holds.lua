@@ -2,13 +2,26 @@
 --
 -- KEYS[1]  gov:{tenant}:holds (see authorize.lua)
 -- ARGV[1]  msgpack [request_id, …]
--- Answers  msgpack, one entry for each id: the hold as stored, or false when there is none (any more)
+-- Answers  msgpack, one entry for each id: the hold with its meters as [meter_id, epoch, window_start_us, kind, amount], or false when there is none (any more)
 --
 -- Reads only.
+
+-- [fingerprint, expires_us, details, meters], the meters that were reserved on.
+local function unpacked(stored)
+    local hold = cmsgpack.unpack(stored)
+    local packed, meters = cmsgpack.unpack(hold[4]), {}
+    for i = 1, hold[6] do
+        local at = (i - 1) * 6
+        local epoch, window_start_us = string.match(packed[at + 3], '^(%d+):(%d+):$')
+        local kind, amount = string.lower(packed[at + 4]), packed[at + 6]
+        meters[i] = { packed[at + 1], tonumber(epoch or 0), tonumber(window_start_us or 0), kind, amount == '' and '0' or amount }
+    end
+    return { hold[1], hold[2], hold[3], meters }
+end
 
 local answer = {}
 for i, request_id in ipairs(cmsgpack.unpack(ARGV[1])) do
     local stored = redis.call('HGET', KEYS[1], request_id)
-    answer[i] = stored and stored ~= 'e' and cmsgpack.unpack(stored)
+    answer[i] = stored and stored ~= 'e' and unpacked(stored)
 end
 return cmsgpack.pack(answer)

@@ -1,6 +1,5 @@
 """Authorize: the gates in order, then every limit on the path at once; all of it holds, or nothing."""
 
-import hashlib
 import random
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -30,6 +29,7 @@ from service.governance.admission.reserve import (
 from service.governance.admission.verdict import Verdict
 from service.governance.admission.without_redis import LocalDecisions
 from service.governance.holds import HoldDetails, KnownHolds, decode_details, encode_details
+from service.governance.measures import EngineMeasures
 from service.governance.policies.cache import Policies
 from service.governance.policies.prices import PriceBook
 from service.store.postgres import StoreUnavailableError
@@ -71,6 +71,16 @@ class _Call(msgspec.Struct, frozen=True, kw_only=True):
     tools: Refusal | None
 
 
+class _Outcome(msgspec.Struct, frozen=True):
+    """Of all tenants whose limits are on the path; the call's own is the last."""
+
+    outcome: Literal["ok", "refused", "repeated"]
+    parts: tuple[Reserved, ...]
+
+    def refusing(self) -> list[Standing]:
+        return [each for part in self.parts for each in part.standings() if _refuses(each)]
+
+
 class Admission:
     """Answers whether calls may be made. `draw` picks among providers by weight."""
 
@@ -79,16 +89,26 @@ class Admission:
         parts: AdmissionParts,
         *,
         settings: AdmissionSettings,
+        measures: EngineMeasures,
         clock: Callable[[], datetime],
         draw: Callable[[], float] = random.random,
     ) -> None:
         self._parts = parts
         self._settings = settings
+        self._measures = measures
         self._clock = clock
         self._draw = draw
         self._noted: dict[str, int] = {}
 
     async def authorize(self, given: AuthorizeInput) -> Verdict:
+        """Whether the call may be made. Raises RefusedError, StoreUnavailableError."""
+        verdict = await self._authorize(given)
+        self._measures.decisions[verdict.decision] += 1
+        if verdict.degraded is not None:
+            self._measures.degraded_decisions[verdict.degraded] += 1
+        return verdict
+
+    async def _authorize(self, given: AuthorizeInput) -> Verdict:
         """Raises RefusedError for a request id of another call, StoreUnavailableError when Postgres would know."""
         now = self._clock()
         request_id = given.request_id or str(uuid4())
@@ -126,7 +146,7 @@ class Admission:
         candidates = find_candidates(policy, given.provider, given.model)
         if isinstance(candidates, Refusal):
             return _refused(candidates, request_id, now_us, policy)
-        whole = await self._parts.policies.whole()
+        whole = self._parts.policies.whole_at_hand() or await self._parts.policies.whole()
         return _Call(
             given=given,
             request_id=request_id,
@@ -148,31 +168,33 @@ class Admission:
             provider = call.candidates.provider if access is None else access.provider
             others = [each for each in order if each is not access and each.provider not in blocked]
             reserved = await self._reserve(call, provider, others)
-            held_for = decode_details(reserved.details).provider if reserved.details else provider
+            details = reserved.parts[-1].details
+            held_for = decode_details(details).provider if details else provider
             if held_for != provider:
                 # Asked for again, and another provider was drawn: it holds for the one drawn first.
                 provider = held_for
                 reserved = await self._reserve(call, provider, [])
-            own = call.policy.limits_of_provider(provider, call.candidates.model)
-            blocked |= _exhausted(others, reserved.others)
+            model = call.candidates.model
+            of_provider = call.policy.limits_of_provider(provider, model) + call.whole.path(provider, model)
+            blocked |= _exhausted(others, reserved.parts[-1].others)
             verdict = self._verdict(call, provider, reserved)
             first = first or verdict
             if verdict.allowed or call.tools is not None or access is None:
                 break
-            limit = first_violated(reserved.standings, own + call.whole.path(provider, call.candidates.model))
-            if limit is None or any(_refuses(each) and each.limit not in own for each in reserved.standings):
+            refusing = [each.limit for each in reserved.refusing()]
+            if any(limit not in of_provider for limit in refusing):
                 break
-            blocked[access.provider] = limit
+            blocked[access.provider] = refusing[0]
         shown = verdict if verdict.allowed or first is None else first
         shown.providers = [eligible(each, blocked.get(each.provider)) for each in _shown(order, shown)]
         return shown
 
-    async def _reserve(self, call: _Call, provider: str | None, others: Sequence[ProviderAccess]) -> Reserved:
+    async def _reserve(self, call: _Call, provider: str | None, others: Sequence[ProviderAccess]) -> _Outcome:
         """The limits of the whole deployment first; they are given back when the tenant's own refuse."""
         model = call.candidates.model
         whole_path = call.whole.path(provider, model)
         asked = self._asked(call, provider, has_global=bool(whole_path))
-        whole = Reserved("ok", [], [], asked.expires_us)
+        whole = Reserved("ok", asked, (), ())
         if whole_path:
             whole = await self._parts.reserver.reserve(call.whole.tenant, asked, whole_path)
             await self._note(call.whole.tenant.id, call.now_us)
@@ -191,10 +213,10 @@ class Admission:
         elif whole.outcome != "refused" and asked.reserve:
             self._parts.known_holds.add(call.request_id, call.policy.tenant.id)
         outcome = "refused" if "refused" in (whole.outcome, own.outcome) else own.outcome
-        return Reserved(outcome, whole.standings + own.standings, own.others, own.expires_us, own.details)
+        return _Outcome(outcome, (whole, own) if whole_path else (own,))
 
     async def _give_back(self, call: _Call, whole: Reserved) -> None:
-        if whole.outcome == "ok" and whole.standings:
+        if whole.outcome == "ok" and whole.limits:
             await self._parts.reserver.give_back(call.whole.tenant, call.request_id, now_us=call.now_us)
 
     async def _note(self, tenant_id: str, now_us: int) -> None:
@@ -228,8 +250,8 @@ class Admission:
             details=encode_details(details),
             now_us=call.now_us,
             expires_us=call.now_us + ttl_us,
-            tokens=tokens,
-            cost_nanousd=cost_nanousd,
+            # Nothing is as good as unknown: it must find some room.
+            amounts={"tokens": tokens or None, "budget": cost_nanousd or None, "requests": 1, "parallel": 1},
             reserve=call.tools is None,
         )
 
@@ -256,17 +278,17 @@ class Admission:
                 Refusal("counters_unavailable", "the counters do not answer"), call.request_id, call.now_us, call.policy
             )
         else:
-            verdict = self._verdict(call, provider, decided)
+            verdict = self._verdict(call, provider, _Outcome(decided.outcome, (decided,)))
             verdict.providers = [eligible(each) for each in _shown(order, verdict)]
         verdict.degraded = self._settings.on_counters_unavailable
         return verdict
 
-    def _verdict(self, call: _Call, provider: str | None, reserved: Reserved) -> Verdict:
+    def _verdict(self, call: _Call, provider: str | None, reserved: _Outcome) -> Verdict:
         verdict = Verdict(
             decision="allow",
             request_id=call.request_id,
             now_us=call.now_us,
-            standings=reserved.standings,
+            reserved=reserved.parts,
             provider=provider,
             model=call.candidates.model,
             virtual_key_id=call.policy.virtual_key_id,
@@ -275,9 +297,9 @@ class Admission:
         )
         refusal = call.tools
         if reserved.outcome == "refused":
-            refusal = refusal_of([each for each in reserved.standings if _refuses(each)])
+            refusal = refusal_of(reserved.refusing())
         if refusal is None:
-            verdict.expires_us = reserved.expires_us
+            verdict.expires_us = reserved.parts[-1].expires_us
         else:
             verdict.decision, verdict.message = refusal.decision, refusal.message
         return verdict
@@ -302,16 +324,15 @@ def _shown(order: Sequence[ProviderAccess], verdict: Verdict) -> list[ProviderAc
 
 
 def _fingerprint(policy: Policy, given: AuthorizeInput) -> str:
-    asked = (
-        policy.virtual_key_id,
-        given.provider,
-        given.model,
-        given.estimated_input_tokens,
-        given.max_output_tokens,
-        given.estimated_cost,
-        given.mcp_tools,
+    return "|".join(
+        (
+            policy.virtual_key_id,
+            given.provider or "",
+            given.model or "",
+            f"{given.estimated_input_tokens}|{given.max_output_tokens}|{given.estimated_cost}",
+            *(given.mcp_tools or ()),
+        )
     )
-    return hashlib.blake2b(repr(asked).encode(), digest_size=12).hexdigest()
 
 
 def _refused(refusal: Refusal | None, request_id: str, now_us: int, policy: Policy | None = None) -> Verdict:

@@ -1,6 +1,6 @@
 """Ask Redis to reserve a call on the limits of one tenant, and do what it takes to get an answer."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Literal
 
@@ -8,11 +8,12 @@ import msgspec
 
 from service.counters.batching import ScriptBatcher
 from service.counters.client import CountersUnavailableError
-from service.counters.holds import AskedHold, AskedMeter, Settled, authorize, note_holding, settle
+from service.counters.holds import AskedHold, Settled, asked_amount, authorize, note_holding, settle
 from service.domain.decisions import Standing
 from service.domain.meters import Meter, Tenant
-from service.domain.policy import Limit
+from service.domain.policy import Limit, LimitKind
 from service.domain.windows import from_us
+from service.governance.admission.texts import LimitText, text_of
 from service.governance.tree.usage import Usage
 
 # Cold, ahead and overdue once each, and once more for what changed meanwhile.
@@ -28,32 +29,42 @@ class TakenRequestIdError(Exception):
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One call. `tokens` and `cost_nanousd` are estimates; None asks for any room at all."""
+    """One call. `amounts` are what it asks for of each kind of limit; None is any room at all."""
 
     request_id: str
     fingerprint: str
     details: str
     now_us: int
     expires_us: int
-    tokens: int | None
-    cost_nanousd: int | None
+    amounts: Mapping[LimitKind, int | None]
     reserve: bool = True
-
-    def amount(self, limit: Limit) -> int | None:
-        """Nothing is as good as unknown: it must find some room."""
-        if limit.kind == "budget":
-            return self.cost_nanousd or None
-        return self.tokens or None if limit.kind == "tokens" else 1
 
 
 class Reserved(msgspec.Struct, frozen=True, gc=False):
-    """`repeated`: the call held already, by these `details`, and stands as it was first told."""
+    """Where the limits stand: `numbers` are used, held, used, held, … before this call.
+
+    `repeated`: the call held already, by these `details`, and stands as it was first told.
+    """
 
     outcome: Literal["ok", "refused", "repeated"]
-    standings: list[Standing]
-    others: list[Standing]
-    expires_us: int
+    asked: Asked
+    limits: Sequence[LimitText]
+    numbers: Sequence[int]
+    others: Sequence[Standing] = ()
+    expires_us: int = 0
     details: str = ""
+
+    def standings(self) -> list[Standing]:
+        return standings(self.asked, [text.limit for text in self.limits], self.numbers)
+
+
+def standings(asked: Asked, limits: Sequence[Limit], numbers: Sequence[int]) -> list[Standing]:
+    """The limits with their numbers."""
+    return [
+        Standing(limit, used, held, asked.amounts[limit.kind])
+        # A call that is asked for again may meet limits it did not meet at first.
+        for limit, used, held in zip(limits, numbers[::2], numbers[1::2], strict=False)
+    ]
 
 
 class Reserver:
@@ -73,26 +84,22 @@ class Reserver:
         """
         now_us = asked.now_us
         for attempt in range(_MAX_ATTEMPTS):
-            answer = await authorize(self._batcher, tenant, _asked_hold(asked, limits, others, now_us))
+            texts = [text_of(limit, now_us) for limit in limits]
+            answer = await authorize(self._batcher, tenant, _asked_hold(asked, texts, others, now_us))
             outcome, rest = answer.outcome, answer.rest
             if outcome == "overdue" and attempt < _MAX_ATTEMPTS - 1:
                 await self._expire(tenant.id)
             elif outcome in ("ok", "refused", "overdue"):
-                standings = _standings(asked, (*limits, *others), rest)
-                return Reserved(
-                    "ok" if outcome == "ok" else "refused",
-                    standings[: len(limits)],
-                    standings[len(limits) :],
-                    asked.expires_us,
-                )
-            elif outcome == "repeated":
-                standings = _standings(asked, limits, rest[2:])
-                return Reserved("repeated", standings, [], int(rest[0]), str(rest[1]))
-            elif outcome == "cold":
+                return _reserved("ok" if outcome == "ok" else "refused", asked, texts, others, str(rest))
+            elif outcome == "repeated" and isinstance(rest, list):
+                expires_us, details, numbers = rest
+                held = _reserved("repeated", asked, texts, (), str(numbers))
+                return msgspec.structs.replace(held, expires_us=int(expires_us), details=str(details))
+            elif outcome == "cold" and isinstance(rest, list):
                 await self._load(tenant, [limit for limit in (*limits, *others) if limit.meter_id in rest], now_us)
-            elif outcome == "ahead":
+            elif outcome == "ahead" and isinstance(rest, int):
                 # Another replica's clock is ahead: the window it began is the one that counts.
-                now_us = max(now_us, int(rest[0]))
+                now_us = max(now_us, rest)
             elif outcome == "stale":
                 raise StalePolicyError
             else:
@@ -113,7 +120,11 @@ class Reserver:
         await self._usage.load_cold([(tenant, meter) for meter in meters], now=from_us(now_us))
 
 
-def _asked_hold(asked: Asked, limits: Sequence[Limit], others: Sequence[Limit], now_us: int) -> AskedHold:
+def _asked_hold(asked: Asked, texts: Sequence[LimitText], others: Sequence[Limit], now_us: int) -> AskedHold:
+    amounts = {kind: asked_amount(amount) for kind, amount in asked.amounts.items()}
+    meters = [part for text in texts for part in (text.asked, amounts[text.limit.kind])]
+    for limit in others:
+        meters += (text_of(limit, now_us).asked, amounts[limit.kind])
     return AskedHold(
         asked.request_id,
         asked.fingerprint,
@@ -121,22 +132,19 @@ def _asked_hold(asked: Asked, limits: Sequence[Limit], others: Sequence[Limit], 
         asked.now_us,
         asked.expires_us,
         asked.reserve,
-        [_asked_meter(limit, asked, now_us) for limit in limits],
-        [_asked_meter(limit, asked, now_us) for limit in others],
+        meters,
+        len(texts) + len(others),
+        len(texts),
     )
 
 
-def _asked_meter(limit: Limit, asked: Asked, now_us: int) -> AskedMeter:
-    limit.turn_to(now_us)
-    amount = asked.amount(limit)
-    asked_for = "" if amount is None else str(amount)
-    return limit.meter_id, limit.code, limit.epoch, limit.window_start_us, str(limit.max_now), asked_for
-
-
-def _standings(asked: Asked, limits: Sequence[Limit], numbers: Sequence[str | int]) -> list[Standing]:
-    return [
-        Standing(limit, int(numbers[2 * place]), int(numbers[2 * place + 1]), asked.amount(limit))
-        for place, limit in enumerate(limits)
-        # A call that is asked for again may meet limits it did not meet at first.
-        if 2 * place + 1 < len(numbers)
-    ]
+def _reserved(
+    outcome: Literal["ok", "refused", "repeated"],
+    asked: Asked,
+    texts: Sequence[LimitText],
+    others: Sequence[Limit],
+    answered: str,
+) -> Reserved:
+    numbers = [int(number) for number in answered.split()]
+    of_others = standings(asked, others, numbers[2 * len(texts) :]) if others else ()
+    return Reserved(outcome, asked, texts, numbers[: 2 * len(texts)], of_others, asked.expires_us)

@@ -1,7 +1,6 @@
 """What became of a call that was asked for, and its JSON."""
 
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -9,8 +8,9 @@ import msgspec
 from service.domain.decisions import STATUSES, DecisionType, Standing
 from service.domain.documents import FieldWarning
 from service.domain.money import nanousd_to_json
-from service.domain.policy import Holder, Limit
+from service.domain.policy import Limit
 from service.domain.windows import from_us
+from service.governance.admission.reserve import Reserved
 
 _US_PER_SECOND = 1_000_000
 _encode = msgspec.json.Encoder().encode
@@ -26,13 +26,13 @@ class EligibleProvider(msgspec.Struct, frozen=True, gc=False):
 
 
 class Verdict(msgspec.Struct, kw_only=True, gc=False):
-    """`standings` are all limits on the path, before this call; an allowed one holds its estimate on each."""
+    """`reserved` has all limits on the path as they stood before this call; once allowed, it holds on each of them."""
 
     decision: DecisionType
     request_id: str
     now_us: int
     message: str = ""
-    standings: Sequence[Standing] = ()
+    reserved: Sequence[Reserved] = ()
     providers: Sequence[EligibleProvider] = ()
     provider: str | None = None
     model: str | None = None
@@ -47,16 +47,21 @@ class Verdict(msgspec.Struct, kw_only=True, gc=False):
     def allowed(self) -> bool:
         return self.decision == "allow"
 
+    def standings(self) -> list[Standing]:
+        return [standing for part in self.reserved for standing in part.standings()]
+
 
 def verdict_json(verdict: Verdict) -> bytes:
     """Built from bytes: this is the answer every call waits for."""
     allowed = verdict.allowed
-    standings = [_standing_json(each, allowed=allowed, now_us=verdict.now_us) for each in verdict.standings]
-    violations = [
-        text
-        for each, text in zip(verdict.standings, standings, strict=True)
-        if not allowed and each.is_violated and not each.limit.shadow
-    ]
+    limits = [text for part in verdict.reserved for text in _limits_json(part, allowed=allowed, now_us=verdict.now_us)]
+    violations: list[bytes] = []
+    if not allowed:
+        violations = [
+            text
+            for standing, text in zip(verdict.standings(), limits, strict=False)
+            if standing.is_violated and not standing.limit.shadow
+        ]
     return b"".join(
         (
             b'{"allowed":%s,"decision":"%s","status_code":%d,"request_id":%s,"message":%s,"violations":['
@@ -69,7 +74,7 @@ def verdict_json(verdict: Verdict) -> bytes:
             ),
             b",".join(violations),
             b'],"limits":[',
-            b",".join(standings),
+            b",".join(limits),
             b'],"eligible_providers":[',
             b",".join(map(_provider_json, verdict.providers)),
             b"]",
@@ -98,39 +103,38 @@ def _rest_json(verdict: Verdict) -> bytes:
     return b"".join(parts) + b"}"
 
 
-def _standing_json(standing: Standing, *, allowed: bool, now_us: int) -> bytes:
+def _limits_json(reserved: Reserved, *, allowed: bool, now_us: int) -> Iterator[bytes]:
     """`held` and `remaining` are of after this call was admitted."""
-    limit = standing.limit
-    held = standing.held + (standing.requested or 0) if allowed else standing.held
-    requested = standing.requested
-    show = nanousd_to_json if limit.kind == "budget" else _number
-    return b'%s"limit":{"id":%s,"kind":"%s","max":%s,"used":%s,"held":%s,"remaining":%s%s%s%s}}' % (
-        _holder_json(limit.holder),
-        _encode(limit.id),
-        limit.kind.encode(),
-        show(limit.max_now),
-        show(standing.used),
-        show(held),
-        show(max(limit.max_now - standing.used - held, 0)),
-        b"" if requested is None else b',"requested":%s' % show(requested),
-        b"" if limit.rule is None else _window_json(limit.window_start_us, limit.window_end_us, now_us=now_us),
-        b',"shadow":true,"would_refuse":%s' % (b"true" if standing.is_violated else b"false") if limit.shadow else b"",
-    )
-
-
-def _window_json(start_us: int, end_us: int, *, now_us: int) -> bytes:
-    return b"%s%d" % (_window_prefix(start_us, end_us), max(-((now_us - end_us) // _US_PER_SECOND), 1))
-
-
-@lru_cache(maxsize=4096)
-def _window_prefix(start_us: int, end_us: int) -> bytes:
-    return b',"window_start":%s,"resets_at":%s,"retry_after":' % (_instant_json(start_us), _instant_json(end_us))
-
-
-@lru_cache(maxsize=4096)
-def _holder_json(holder: Holder) -> bytes:
-    entity = {"type": holder.type, "id": holder.id, "name": holder.name}
-    return b'{"level":"%s","entity":%s,' % (holder.level.encode(), _encode(entity))
+    amounts = reserved.asked.amounts
+    numbers = iter(reserved.numbers)
+    for text, used, held in zip(reserved.limits, numbers, numbers, strict=False):
+        limit = text.limit
+        amount = amounts[limit.kind]
+        if limit.shadow:
+            would_refuse = Standing(limit, used, held, amount).is_violated
+            tail = b',"shadow":true,"would_refuse":true}}' if would_refuse else b',"shadow":true,"would_refuse":false}}'
+        else:
+            tail = b"}}"
+        if allowed and amount:
+            held += amount  # noqa: PLW2901  # as it is after this call
+        left = text.max - used - held
+        if text.window:
+            # Seconds, rounded up.
+            tail = b"%s%d%s" % (text.window, -((now_us - text.end_us) // _US_PER_SECOND), tail)
+        left = max(left, 0)
+        if limit.kind == "budget":
+            yield b'%s%s,"held":%s,"remaining":%s%s%s' % (
+                text.shown,
+                nanousd_to_json(used),
+                nanousd_to_json(held),
+                nanousd_to_json(left),
+                b"" if amount is None else b',"requested":%s' % nanousd_to_json(amount),
+                tail,
+            )
+        elif amount is None:
+            yield b'%s%d,"held":%d,"remaining":%d%s' % (text.shown, used, held, left, tail)
+        else:
+            yield b'%s%d,"held":%d,"remaining":%d,"requested":%d%s' % (text.shown, used, held, left, amount, tail)
 
 
 def _provider_json(provider: EligibleProvider) -> bytes:
@@ -143,10 +147,6 @@ def _provider_json(provider: EligibleProvider) -> bytes:
     if blocked_by is not None:
         shown["blocked_by"] = {"id": blocked_by.id, "kind": blocked_by.kind, "level": blocked_by.holder.level}
     return _encode(shown)
-
-
-def _number(value: int) -> bytes:
-    return b"%d" % value
 
 
 def _instant_json(instant_us: int) -> bytes:

@@ -5,6 +5,7 @@ is shared by all workers, each keeps to its part of it.
 """
 
 from collections.abc import Sequence
+from typing import Literal
 
 import msgspec
 
@@ -13,6 +14,7 @@ from service.domain.meters import Meter, used_in
 from service.domain.policy import Limit
 from service.domain.windows import Window, from_us
 from service.governance.admission.reserve import Asked, Reserved
+from service.governance.admission.texts import text_of
 from service.governance.tree.usage import Usage
 from service.store.postgres import StoreUnavailableError
 
@@ -49,19 +51,15 @@ class LocalDecisions:
         self._calls: dict[str, _LocalCall] = {}
         self._doubted = 0
         self._forget_at_us = 0
-        self.decisions = 0
 
     async def decide(self, asked: Asked, limits: Sequence[Limit]) -> Reserved | None:
         """None: refused for want of counters."""
-        self.decisions += 1
         if self._policy == "deny":
             return None
         for limit in limits:
             limit.turn_to(asked.now_us)
         if self._policy == "allow":
-            return Reserved(
-                "ok", [Standing(limit, 0, 0, asked.amount(limit)) for limit in limits], [], asked.expires_us
-            )
+            return _reserved("ok", asked, [Standing(limit, 0, 0, asked.amounts[limit.kind]) for limit in limits])
         try:
             await self._load(limits, asked.now_us)
         except StoreUnavailableError:
@@ -88,10 +86,10 @@ class LocalDecisions:
     def _reserve(self, asked: Asked, limits: Sequence[Limit]) -> Reserved:
         self._forget_expired(asked.now_us)
         if asked.request_id in self._calls:
-            return Reserved("repeated", self._standings(asked, limits), [], self._calls[asked.request_id].expires_us)
+            return _reserved("repeated", asked, self._standings(asked, limits))
         standings = self._standings(asked, limits)
         if any(each.is_violated and not each.limit.shadow for each in standings):
-            return Reserved("refused", standings, [], asked.expires_us)
+            return _reserved("refused", asked, standings)
         if asked.reserve and len(self._calls) < _MOST_CALLS:
             amounts = tuple(
                 (each.limit.meter_id, each.limit.window_start_us, each.requested or 0) for each in standings
@@ -100,7 +98,7 @@ class LocalDecisions:
             for meter_id, window_start_us, amount in amounts:
                 key = meter_id, window_start_us
                 self._taken[key] = self._taken.get(key, 0) + amount
-        return Reserved("ok", standings, [], asked.expires_us)
+        return _reserved("ok", asked, standings)
 
     def _standings(self, asked: Asked, limits: Sequence[Limit]) -> list[Standing]:
         """What the others' parts of the room may have taken counts as held."""
@@ -109,7 +107,7 @@ class LocalDecisions:
             used = self._used.get(self._key(limit), _NEVER).used if self._is_counted(limit) else 0
             taken = self._taken.get((limit.meter_id, limit.window_start_us), 0)
             room = max(limit.max_now - used, 0)
-            found.append(Standing(limit, used, taken + room - room // self._shares, asked.amount(limit)))
+            found.append(Standing(limit, used, taken + room - room // self._shares, asked.amounts[limit.kind]))
         return found
 
     def _is_trusted(self, limit: Limit, now_us: int) -> bool:
@@ -143,3 +141,9 @@ class LocalDecisions:
 
     def _key(self, limit: Limit) -> tuple[str, int, int]:
         return limit.meter_id, limit.epoch, limit.window_start_us
+
+
+def _reserved(outcome: Literal["ok", "refused", "repeated"], asked: Asked, standings: Sequence[Standing]) -> Reserved:
+    texts = [text_of(each.limit, asked.now_us) for each in standings]
+    numbers = [number for each in standings for number in (each.used, each.held)]
+    return Reserved(outcome, asked, texts, numbers, expires_us=asked.expires_us)

@@ -50,6 +50,8 @@ class Policies:
         self._waiting: dict[Ask, asyncio.Future[Policy | None]] = {}
         self._loading: asyncio.Task[None] | None = None
         self.size_bytes = 0
+        self.hits = 0
+        self.misses = 0
 
     def known(self, value: str) -> Policy | None:
         """The policy of who presents `value`, if it is at hand; without asking anyone."""
@@ -66,16 +68,23 @@ class Policies:
         """None when there is no such virtual key, nor was lately. Raises StoreUnavailableError."""
         return self._at_hand(None, virtual_key_id) or await self._load(virtual_key_id)
 
+    def whole_at_hand(self) -> GlobalPolicy | None:
+        """What the whole deployment is held to, without asking anyone."""
+        return None if self._stale and GLOBAL_TENANT in self._stale else self._global
+
     async def whole(self) -> GlobalPolicy:
         """What the whole deployment is held to. Raises StoreUnavailableError."""
-        if self._global is None or (self._stale and GLOBAL_TENANT in self._stale):
-            try:
-                self._global = await self._load_global()
-                self._stale.discard(GLOBAL_TENANT)
-            except StoreUnavailableError:
-                if self._global is None:
-                    raise
-        return self._global
+        known = self.whole_at_hand()
+        if known is not None:
+            return known
+        try:
+            self._global = loaded = await self._load_global()
+        except StoreUnavailableError:
+            if self._global is None:
+                raise
+            return self._global
+        self._stale.discard(GLOBAL_TENANT)
+        return loaded
 
     def forget(self, tenant_id: str, revision: int) -> None:
         """The tenant changed: what is older than `revision` is not used any more."""
@@ -108,6 +117,7 @@ class Policies:
             return None
         policy = self._policies.get(virtual_key_id)
         if policy is None or value_hash is None or policy.answers_to(value_hash, self._clock()):
+            self.hits += policy is not None
             return policy
         return None
 
@@ -136,6 +146,7 @@ class Policies:
         try:
             while self._waiting:
                 asked = list(self._waiting)[:_KEYS_PER_LOAD]
+                self.misses += len(asked)
                 try:
                     found = await self._load_batch(asked)
                 except StoreUnavailableError as error:
