@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Literal
 
+import msgspec
 import structlog
 
 from service.counters.batching import ScriptBatcher
@@ -21,14 +22,17 @@ from service.counters.holds import (
     read_holds,
     settle,
 )
-from service.domain.charging import MeterCharge
+from service.domain.charging import Amounts, MeterCharge
 from service.domain.meters import Tenant
+from service.domain.policy import GlobalPolicy
 from service.domain.usage import Charge, UsageEvent
 from service.domain.windows import from_us, to_us
+from service.governance.admission.doubts import Doubts
 from service.governance.background import repeat
 from service.governance.holds import KnownHolds, decode_details
 from service.governance.measures import EngineMeasures
-from service.governance.policies.cache import GLOBAL_TENANT
+from service.governance.policies.cache import GLOBAL_TENANT, Policies
+from service.governance.settlement.charges import charges_not_held
 from service.governance.settlement.group_commit import EXPIRED, Booking, GroupCommit
 from service.store.postgres import StoreUnavailableError
 
@@ -42,22 +46,32 @@ _QUIET_US = 120_000_000
 log = structlog.get_logger()
 
 
+class ExpiryParts(msgspec.Struct, frozen=True, kw_only=True):
+    """What it works with."""
+
+    batcher: ScriptBatcher
+    group_commit: GroupCommit
+    known_holds: KnownHolds
+    policies: Policies
+    doubts: Doubts
+
+
 class Expiry:
     """Looks at every tenant that has holds, once a second."""
 
     def __init__(
         self,
-        batcher: ScriptBatcher,
-        group_commit: GroupCommit,
-        holds: KnownHolds,
+        parts: ExpiryParts,
         *,
         expired_holds: ExpiredHolds,
         measures: EngineMeasures,
         clock: Callable[[], datetime],
     ) -> None:
-        self._batcher = batcher
-        self._group_commit = group_commit
-        self._holds = holds
+        self._batcher = parts.batcher
+        self._group_commit = parts.group_commit
+        self._holds = parts.known_holds
+        self._policies = parts.policies
+        self._doubts = parts.doubts
         self._expired_holds = expired_holds
         self._clock = clock
         self._measures = measures
@@ -69,6 +83,7 @@ class Expiry:
     async def look(self) -> None:
         """Once, at every tenant. Raises StoreUnavailableError, CountersUnavailableError."""
         now_us = to_us(self._clock())
+        await self._doubts.give_back(now_us=now_us)
         # Redis may have lost the list with everything else: what this worker admitted it knows by itself.
         for tenant_id in self._holds.tenants():
             await note_holding(self._batcher, tenant_id, now_us=now_us)
@@ -82,6 +97,8 @@ class Expiry:
             start += len(page)
         if done:
             await list_holding(self._batcher, start=start, most=1, done=done, done_before_us=now_us - _QUIET_US)
+        # Nobody knows of a call that was not admitted, and holds there alone: it is always looked at.
+        await self.end_expired(GLOBAL_TENANT)
         self._measures.holds_open = holds_open
 
     async def end_expired(self, tenant_id: str) -> HoldsOfTenant:
@@ -102,7 +119,8 @@ class Expiry:
         whole = await read_holds(self._batcher, GLOBAL_TENANT, with_global) if with_global else []
         of_all = {hold.request_id: hold for hold in whole}
         if self._expired_holds == "book":
-            await self._group_commit.book([_booking(hold, of_all.get(hold.request_id)) for hold in expired])
+            policy = await self._policies.whole()
+            await self._group_commit.book([_booking(hold, of_all.get(hold.request_id), policy) for hold in expired])
         self._measures.holds_expired += len(expired)
         # Booked or not: of an id that was reported meanwhile the hold ends all the same.
         ids = [hold.request_id for hold in expired]
@@ -130,16 +148,21 @@ class Expiry:
             log.debug("expired holds stay: a store does not answer")
 
 
-def _booking(hold: Hold, whole: Hold | None) -> Booking:
-    """What it held, on every meter but those kept in Redis only: their windows are over soon."""
+def _booking(hold: Hold, whole: Hold | None, policy: GlobalPolicy) -> Booking:
+    """What it held, on every meter but those kept in Redis only: their windows are over soon.
+
+    Nothing, where it asked for any room: so that a report that comes late finds which window that is charged to.
+    """
     details = decode_details(hold.details)
     parts = (hold,) if whole is None else (hold, whole)
     charges = [
         MeterCharge(meter.meter_id, meter.epoch, meter.window_start_us, int(meter.amount), meter.kind == "r")
         for part in parts
         for meter in part.meters
-        if meter.kind != "p" and meter.amount != "0"
+        if meter.kind != "p"
     ]
+    if whole is None:
+        charges += charges_not_held(details, policy, Amounts(details.cost_nanousd or 0, details.tokens or 0, 1))
     return Booking(
         event=UsageEvent(
             request_id=hold.request_id,

@@ -6,13 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 
 from service.store.postgres import Connection
-from tests.faults.chaos.calls import Amount, Call
-from tests.faults.chaos.scene import HOLD_SECONDS
+from tests.faults.chaos.calls import HOLD_SECONDS, Amount, Call
 from tests.faults.chaos.strikes import Strikes
 
 _LATE = ":late"
 # How long after its hold expired a call may be booked; for a busy machine.
 _BOOKED_WITHIN_SECONDS = 20.0
+# For so long a worker does not repeat which tenants have holds; Redis may have forgotten it.
+_NOTED_FOR_SECONDS = 30.0
 
 # Each owner's budgets count the same money: all of what was used under it.
 _MONEY = """
@@ -154,9 +155,9 @@ def _may_be_booked(call: Call, strikes: Strikes) -> bool:
     if call.released == "yes":
         return False
     if call.admitted == "refused":
-        # What took no answer of Redis for a refusal takes the hold back, if it lives to do so.
-        killed_at = strikes.killed_at[call.answered_by]
-        return call.refused_while_degraded and any(at > call.answered_at for at in killed_at)
+        # Who refused for want of an answer of Redis gives the hold back, given the time and a life to do so.
+        was_killed = any(at > call.answered_at for at in strikes.killed_at[call.answered_by])
+        return call.refused_while_degraded and (was_killed or call.hold_seconds < HOLD_SECONDS)
     return True
 
 
@@ -164,8 +165,8 @@ def _must_be_booked(call: Call, strikes: Strikes) -> bool:
     """Held, never reported, and Redis forgot nothing meanwhile."""
     if call.admitted != "held" or call.times_sent or call.released != "no":
         return False
-    until = call.answered_at + HOLD_SECONDS + _BOOKED_WITHIN_SECONDS
-    return not any(call.begun_at < at < until for at in strikes.redis_lost_at)
+    until = call.answered_at + call.hold_seconds + _BOOKED_WITHIN_SECONDS
+    return not any(call.begun_at - _NOTED_FOR_SECONDS < at < until for at in strikes.redis_lost_at)
 
 
 def _reported(call: Call) -> Sequence[Amount]:

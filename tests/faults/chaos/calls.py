@@ -11,7 +11,11 @@ NANOUSD = 1_000_000_000
 
 # held: admitted with a hold; degraded: admitted while Redis was away; unknown: never answered.
 Admitted = Literal["not asked", "held", "degraded", "refused", "unknown"]
-Fate = Literal["reported", "unannounced", "reported once", "never reported", "released"]
+Fate = Literal["reported", "reported late", "unannounced", "reported once", "never reported", "released"]
+
+
+# How long a call holds: long enough to be reported, or too short for it.
+HOLD_SECONDS, SHORT_HOLD_SECONDS = 8.0, 1.5
 
 
 class Amount(msgspec.Struct, frozen=True):
@@ -39,5 +43,5 @@ class Call(msgspec.Struct):
     released: Literal["no", "yes", "late", "unknown"] = "no"
 
     @property
-    def has_figures(self) -> bool:
-        return self.used is not None
+    def hold_seconds(self) -> float:
+        return float(self.body["ttl"])
