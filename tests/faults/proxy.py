@@ -1,4 +1,7 @@
-"""A proxy in front of Redis that loses a reply when told to: the command was carried out, and nobody hears of it."""
+"""A proxy in front of Redis that loses a reply when told to: the command was carried out, and nobody hears of it.
+
+Or it holds commands back: who sent them waits, and Redis never hears of them.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -10,12 +13,17 @@ Loss = Literal["silence", "cut"]
 
 
 class LosingProxy:
-    """`lose_next` set: the next reply is swallowed, or the connection is cut in its place."""
+    """`lose_next` set: the next reply is swallowed, or the connection is cut in its place.
+
+    `hold_back` set: commands that name it are not passed on; `held_back` tells when that happened.
+    """
 
     def __init__(self, redis_url: str) -> None:
         self._target = urlsplit(redis_url)
         self.lose_next: Loss | None = None
         self.lost = 0
+        self.hold_back: bytes | None = None
+        self.held_back = asyncio.Event()
         self._serving: set[asyncio.Task[None]] = set()
 
     def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -61,7 +69,10 @@ class LosingProxy:
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError):
             while commands := await reader.read(65536):
-                writer.write(commands)
+                if self.hold_back is not None and self.hold_back in commands:
+                    self.held_back.set()
+                else:
+                    writer.write(commands)
         writer.close()
 
 
