@@ -15,6 +15,7 @@ from service.http import (
     docs,
     health,
     limit_lists,
+    limit_reports,
     mcp_clients,
     metrics,
     model_configs,
@@ -24,6 +25,8 @@ from service.http import (
     provider_limits,
     routing_rules,
     teams,
+    usage_events,
+    usage_reports,
     virtual_keys,
 )
 from service.http.answers import ANSWERS, Answers
@@ -51,6 +54,9 @@ ROUTES = (
     *calls.ROUTES,
     *audit_logs.ROUTES,
     *alerts.ROUTES,
+    *usage_reports.ROUTES,
+    *usage_events.ROUTES,
+    *limit_reports.ROUTES,
 )
 
 _PATH_ID = re.compile(r"\{(\w+)\}")

@@ -48,11 +48,12 @@ SELECT pg_try_advisory_xact_lock(:lock_id::bigint);
 
 -- name: record_usage(request_ids, fingerprints, events, charge_request_ids, charge_meter_ids, charge_epochs, charge_window_starts, charge_amounts)
 -- Writes a batch of usage, all or nothing: events whose request id is new, what they add to their meters' windows, and
--- the daily roll-up, and the alerts of thresholds the new totals reach. Answers the new request ids and the absolute total
--- of every window they touched, for the limits that are still there.
--- The meter rows are locked in id order, in one statement, so that concurrent batches cannot deadlock.
--- Uses usage_requests_pkey, meter_windows_pkey, usage_daily_once, alerts_once, budgets_pkey, rate_limits_pkey and
--- tenants_pkey.
+-- the sums of hours and days, and the alerts of thresholds the new totals reach. Answers the new request ids and the
+-- absolute total of every window they touched, for the limits that are still there.
+-- The rows of each table are locked in the order of its key, in one statement, so that concurrent batches cannot
+-- deadlock.
+-- Uses usage_requests_pkey, meter_windows_pkey, usage_hourly_once, usage_daily_once, usage_daily_by_owner_once,
+-- alerts_once, budgets_pkey, rate_limits_pkey and tenants_pkey.
 WITH fresh AS (
     INSERT INTO usage_requests (request_id, fingerprint)
     SELECT request_id, fingerprint
@@ -86,17 +87,55 @@ WITH fresh AS (
            output_tokens, cached_input_tokens, cost_nanousd, priced, occurred_at, metadata,
            coalesce(meter_ids, '{}'), coalesce(epochs, '{}'), coalesce(window_starts, '{}'), coalesce(amounts, '{}')
       FROM fresh_events LEFT JOIN charges_by_request USING (request_id)
+), hours AS (
+    SELECT date_trunc('hour', occurred_at, 'UTC') AS hour, tenant_id, virtual_key_id, provider, model, team_id,
+           customer_id, count(*) FILTER (WHERE status <> 'late') AS requests,
+           count(*) FILTER (WHERE status IN ('error', 'cancelled')) AS errors,
+           sum(input_tokens) AS input_tokens, sum(output_tokens) AS output_tokens,
+           sum(cached_input_tokens) AS cached_input_tokens, sum(cost_nanousd) AS cost_nanousd
+      FROM fresh_events
+     GROUP BY 1, 2, 3, 4, 5, 6, 7
+), hourly AS (
+    INSERT INTO usage_hourly AS total (
+           hour, tenant_id, virtual_key_id, provider, model, team_id, customer_id,
+           requests, errors, input_tokens, output_tokens, cached_input_tokens, cost_nanousd)
+    SELECT * FROM hours
+     ORDER BY 1, 2, 3, 4, 5, 6, 7
+        ON CONFLICT ON CONSTRAINT usage_hourly_once DO UPDATE
+       SET requests = total.requests + excluded.requests,
+           errors = total.errors + excluded.errors,
+           input_tokens = total.input_tokens + excluded.input_tokens,
+           output_tokens = total.output_tokens + excluded.output_tokens,
+           cached_input_tokens = total.cached_input_tokens + excluded.cached_input_tokens,
+           cost_nanousd = total.cost_nanousd + excluded.cost_nanousd
 ), daily AS (
     INSERT INTO usage_daily AS total (
            day, tenant_id, virtual_key_id, provider, model, team_id, customer_id,
            requests, errors, input_tokens, output_tokens, cached_input_tokens, cost_nanousd)
-    SELECT (occurred_at AT TIME ZONE 'UTC')::date, tenant_id, virtual_key_id, provider, model, team_id, customer_id,
-           count(*) FILTER (WHERE status <> 'late'), count(*) FILTER (WHERE status IN ('error', 'cancelled')), sum(input_tokens), sum(output_tokens),
-           sum(cached_input_tokens), sum(cost_nanousd)
-      FROM fresh_events
+    SELECT (hour AT TIME ZONE 'UTC')::date, tenant_id, virtual_key_id, provider, model, team_id, customer_id,
+           sum(requests), sum(errors), sum(input_tokens), sum(output_tokens), sum(cached_input_tokens),
+           sum(cost_nanousd)
+      FROM hours
      GROUP BY 1, 2, 3, 4, 5, 6, 7
      ORDER BY 1, 2, 3, 4, 5, 6, 7
         ON CONFLICT ON CONSTRAINT usage_daily_once DO UPDATE
+       SET requests = total.requests + excluded.requests,
+           errors = total.errors + excluded.errors,
+           input_tokens = total.input_tokens + excluded.input_tokens,
+           output_tokens = total.output_tokens + excluded.output_tokens,
+           cached_input_tokens = total.cached_input_tokens + excluded.cached_input_tokens,
+           cost_nanousd = total.cost_nanousd + excluded.cost_nanousd
+), daily_by_owner AS (
+    INSERT INTO usage_daily_by_owner AS total (
+           day, tenant_id, provider, model, team_id, customer_id,
+           requests, errors, input_tokens, output_tokens, cached_input_tokens, cost_nanousd)
+    SELECT (hour AT TIME ZONE 'UTC')::date, tenant_id, provider, model, team_id, customer_id,
+           sum(requests), sum(errors), sum(input_tokens), sum(output_tokens), sum(cached_input_tokens),
+           sum(cost_nanousd)
+      FROM hours
+     GROUP BY 1, 2, 3, 4, 5, 6
+     ORDER BY 1, 2, 3, 4, 5, 6
+        ON CONFLICT ON CONSTRAINT usage_daily_by_owner_once DO UPDATE
        SET requests = total.requests + excluded.requests,
            errors = total.errors + excluded.errors,
            input_tokens = total.input_tokens + excluded.input_tokens,
