@@ -1,5 +1,6 @@
 """What gateways ask and report: a call before it is made, its usage after it, and one that was not made."""
 
+import re
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -16,6 +17,8 @@ MOST_EVENTS = 1000
 _MOST_TOOLS = 1000
 _MOST_HEADERS = 200
 _LONGEST_METADATA_BYTES = 8192
+# A NUL as it is encoded; behind a backslash of its own it is a text that says so.
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 Text = Annotated[str, Meta(min_length=1, max_length=255, pattern=PLAIN_TEXT)]
 # The ledger has ids of 255 characters, some with a suffix of its own.
@@ -89,5 +92,5 @@ def check_usage(event: UsageInput, path: str = "$") -> None:
         raise invalid(f"{path}.virtual_key", "one of 'virtual_key' and 'virtual_key_id' is required")
     if event.metadata is not None:
         encoded = msgspec.json.encode(event.metadata)
-        if len(encoded) > _LONGEST_METADATA_BYTES or b"\\u0000" in encoded:
+        if len(encoded) > _LONGEST_METADATA_BYTES or _NUL.search(encoded):
             raise invalid(f"{path}.metadata", f"holds more than {_LONGEST_METADATA_BYTES} bytes, or control characters")

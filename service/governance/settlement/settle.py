@@ -69,14 +69,14 @@ class Settlement:
         self._measures = measures
         self._clock = clock
 
-    async def settle(self, events: Sequence[UsageInput]) -> list[Report]:
-        """Durable when it returns, each by itself, in their order.
+    async def settle(self, events: Sequence[UsageInput], *, in_array: bool = False) -> list[Report]:
+        """Durable when it returns, each by itself, in their order. `in_array` is how they were sent.
 
         Raises RefusedError for a time that cannot be, StoreUnavailableError: the same may be sent again then.
         """
         now = self._clock()
         for number, event in enumerate(events):
-            _check_time(event, now, f"$[{number}]" if len(events) > 1 else "$")
+            _check_time(event, now, f"$[{number}]" if in_array else "$")
         await self._parts.prices.refresh()
         whole = await self._parts.policies.whole()
         policies = await gather(*map(self._policy_of, events))
