@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from service.domain.meters import Meter, MeterState, MeterWindow, Tenant
-from service.domain.usage import UsageEvent
+from service.domain.usage import Charge, UsageEvent
 from service.domain.windows import window_at
 from service.store.postgres import Connection
 from service.store.queries import queries
@@ -53,6 +53,17 @@ async def record_usage(connection: Connection, events: Sequence[UsageEvent]) -> 
         fresh_request_ids=frozenset(rows[0]["fresh_request_ids"]),
         windows=tuple(_window(row) for row in rows if row["meter_id"] is not None),
     )
+
+
+async def find_totals(connection: Connection, charges: Sequence[Charge]) -> list[MeterWindow]:
+    """The totals of the windows these were charged to, of the limits that are still there."""
+    rows = queries.find_totals(
+        connection,
+        meter_ids=[charge.meter_id for charge in charges],
+        epochs=[charge.epoch for charge in charges],
+        window_starts=[charge.window_start for charge in charges],
+    )
+    return [_window(row) async for row in rows]
 
 
 async def load_meter_states(connection: Connection, meters: Sequence[Meter], *, now: datetime) -> dict[str, MeterState]:

@@ -11,6 +11,15 @@ SELECT wanted.meter_id, windows.used
    AND windows.epoch = wanted.epoch
    AND windows.window_start = wanted.window_start;
 
+-- name: find_totals(meter_ids, epochs, window_starts)
+-- The totals of the named windows, once each, for the limits that are still there; the arrays run in parallel.
+-- Uses meter_windows_pkey, budgets_pkey, rate_limits_pkey and tenants_pkey.
+SELECT windows.meter_id, meters.tenant_id, meters.layout, windows.epoch, windows.window_start, windows.used
+  FROM meter_windows AS windows
+  JOIN LATERAL meter_tenant(windows.meter_id) AS meters ON true
+ WHERE (windows.meter_id, windows.epoch, windows.window_start) IN (
+       SELECT * FROM unnest(:meter_ids::text[], :epochs::integer[], :window_starts::timestamptz[]));
+
 -- name: list_recent_meter_windows(look_back, meter_id, epoch, window_start, page_limit)
 -- The totals that changed within look_back, page by page, for the reconciler: those after the given one.
 -- Uses meter_windows_updated_at, budgets_pkey, rate_limits_pkey and tenants_pkey. The server's clock stamps and compares:
@@ -168,7 +177,7 @@ SELECT request_id, fingerprint, recorded_at FROM usage_requests WHERE request_id
 -- Events by their ids and the times they were recorded at; the arrays run in parallel.
 -- Uses usage_events_pkey.
 SELECT event.request_id, event.input_tokens, event.output_tokens, event.cached_input_tokens, event.cost_nanousd,
-       event.tenant_id, event.virtual_key_id, event.team_id, event.customer_id,
+       event.tenant_id, event.virtual_key_id, event.team_id, event.customer_id, event.provider, event.model,
        event.charge_meter_ids, event.charge_epochs, event.charge_window_starts, event.charge_amounts
   FROM unnest(:request_ids::text[], :recorded_ats::timestamptz[]) AS asked (request_id, recorded_at)
   JOIN usage_events AS event ON event.recorded_at = asked.recorded_at AND event.request_id = asked.request_id;

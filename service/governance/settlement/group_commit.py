@@ -9,17 +9,20 @@ from datetime import datetime
 from typing import Literal
 
 import msgspec
+import structlog
 
 from service.counters.batching import ScriptBatcher
 from service.counters.client import CountersUnavailableError
 from service.counters.holds import LiveUse, Settled, settle
 from service.domain.meters import MeterWindow, Tenant
-from service.domain.usage import UsageEvent
+from service.domain.usage import Charge, UsageEvent
 from service.domain.windows import to_us
 from service.governance.measures import EngineMeasures
-from service.store.ledger import Recorded, record_usage
+from service.store.ledger import Recorded, find_totals, record_usage
 from service.store.postgres import Store, StoreUnavailableError
 from service.store.usage_reports import KnownReport, find_reports
+
+log = structlog.get_logger()
 
 _EVENTS_PER_COMMIT = 500
 _MOST_WAITING = 20_000
@@ -85,26 +88,34 @@ class GroupCommit:
 
     async def _commit_all(self) -> None:
         """Until nothing waits any more."""
-        loop = asyncio.get_running_loop()
         try:
             while self._queue:
-                batch = self._next_batch()
-                try:
-                    recorded, known = await self._commit(batch)
-                except StoreUnavailableError as error:
-                    _fail(batch, error)
-                    continue
-                except BaseException as error:
-                    _fail(batch, StoreUnavailableError("the reports could not be booked"))
-                    if not isinstance(error, Exception):
-                        raise
-                    raise
-                self._observe(batch, loop.time())
-                self._tell(batch, recorded, known)
+                await self._commit_batch(self._next_batch())
         finally:
             self._committing = None
             if self._queue:
                 self._committing = asyncio.create_task(self._commit_all(), name="group commit")
+
+    async def _commit_batch(self, batch: Sequence[_Waiting]) -> None:
+        """One that cannot be booked takes no other with it."""
+        try:
+            recorded, known = await self._commit(batch)
+        except StoreUnavailableError as error:
+            _fail(batch, error)
+        except Exception as error:  # noqa: BLE001  # whatever Postgres has against one of them
+            if len(batch) > 1:
+                for each in batch:
+                    await self._commit_batch([each])
+                return
+            # Its own words quote the row.
+            log.error("a report cannot be booked", kind=type(error).__name__)  # noqa: TRY400
+            _fail(batch, StoreUnavailableError("the report could not be booked"))
+        except BaseException:
+            _fail(batch, StoreUnavailableError("the reports could not be booked"))
+            raise
+        else:
+            self._observe(batch, asyncio.get_running_loop().time())
+            self._tell(batch, recorded, known)
 
     def _observe(self, batch: Sequence[_Waiting], now_seconds: float) -> None:
         self._measures.batch_events.observe(len(batch))
@@ -135,7 +146,8 @@ class GroupCommit:
                 if each.booking.event.request_id not in recorded.fresh_request_ids
             ]
             known = await find_reports(connection, repeated) if repeated else {}
-        return recorded, known
+            totals = await find_totals(connection, _charges_still_held(batch, recorded)) if repeated else ()
+        return msgspec.structs.replace(recorded, windows=(*recorded.windows, *totals)), known
 
     def _tell(self, batch: Sequence[_Waiting], recorded: Recorded, known: dict[str, KnownReport]) -> None:
         """Beside the next commit: telling Redis takes a round trip."""
@@ -203,6 +215,19 @@ class _TenantNews:
         free = [use for use in self.uses if not use.request_id]
         pieces += [Settled(uses=free[at : at + _ENTRIES_PER_CALL]) for at in range(0, len(free), _ENTRIES_PER_CALL)]
         return pieces
+
+
+def _charges_still_held(batch: Sequence[_Waiting], recorded: Recorded) -> list[Charge]:
+    """Of calls that were booked before: whoever did may not have lived to tell Redis their totals.
+
+    These take the place of what the calls hold.
+    """
+    return [
+        charge
+        for each in batch
+        if each.booking.held_in and each.booking.event.request_id not in recorded.fresh_request_ids
+        for charge in each.booking.event.charges
+    ]
 
 
 def _booked_as(event: UsageEvent, recorded: Recorded, known: dict[str, KnownReport]) -> BookedAs:

@@ -12,7 +12,7 @@ from service.counters.batching import ScriptBatcher
 from service.counters.client import CountersUnavailableError
 from service.counters.holds import Settled, settle
 from service.domain.charging import Amounts, charges_at, counted_requests
-from service.domain.inputs.calls import UsageInput
+from service.domain.inputs.calls import UsageInput, check_cost
 from service.domain.meters import Tenant
 from service.domain.money import usd_to_nanousd
 from service.domain.policy import GlobalPolicy, Policy
@@ -23,9 +23,9 @@ from service.domain.windows import to_us
 from service.governance.admission.without_redis import LocalDecisions
 from service.governance.holds import HoldDetails, KnownHolds
 from service.governance.measures import EngineMeasures
-from service.governance.policies.cache import Policies
+from service.governance.policies.cache import GLOBAL_TENANT, Policies
 from service.governance.policies.prices import PriceBook
-from service.governance.settlement.charges import held_charges, ledger_charges, live_uses, rerouted
+from service.governance.settlement.charges import charges_not_held, held_charges, ledger_charges, live_uses, rerouted
 from service.governance.settlement.group_commit import BookedAs, Booking, GroupCommit
 from service.governance.settlement.held import Held, HoldFinder
 from service.governance.settlement.late import Late
@@ -70,14 +70,14 @@ class Settlement:
         self._oldest = oldest
         self._clock = clock
 
-    async def settle(self, events: Sequence[UsageInput]) -> list[Report]:
-        """Durable when it returns, each by itself, in their order.
+    async def settle(self, events: Sequence[UsageInput], *, in_array: bool = False) -> list[Report]:
+        """Durable when it returns, each by itself, in their order. `in_array` is how they were sent.
 
         Raises RefusedError for a time that cannot be, StoreUnavailableError: the same may be sent again then.
         """
         now = self._clock()
         for number, event in enumerate(events):
-            self._check_time(event, now, f"$[{number}]" if len(events) > 1 else "$")
+            self._check_time(event, now, f"$[{number}]" if in_array else "$")
         await self._parts.prices.refresh()
         whole = await self._parts.policies.whole()
         policies = await gather(*map(self._policy_of, events))
@@ -91,7 +91,9 @@ class Settlement:
                 # Another virtual key's call holds under this id.
                 bookings.append("conflict")
             else:
-                bookings.append(self._booking(event, policy, whole, hold, now))
+                booking = self._booking(event, policy, whole, hold, now)
+                check_cost(booking.event.cost_nanousd, f"$[{len(bookings)}]" if len(events) > 1 else "$")
+                bookings.append(booking)
         booked = await self._parts.group_commit.book([each for each in bookings if isinstance(each, Booking)])
         return await self._reports(events, bookings, booked)
 
@@ -142,6 +144,8 @@ class Settlement:
         at = event.occurred_at or now
         if details is not None and held is not None:
             charges = held_charges(held, amounts)
+            if GLOBAL_TENANT not in dict(held.parts):
+                charges += charges_not_held(details, whole, amounts)
             if policy is not None and (provider, model) != (details.provider, details.model):
                 charges = rerouted(charges, policy, whole, details, amounts, (provider, model))
         elif policy is not None:
