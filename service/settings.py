@@ -19,6 +19,8 @@ class SettingsError(Exception):
 
 _ORIGIN = r"(\*|[a-zA-Z][a-zA-Z0-9+.-]*://([a-zA-Z0-9.*-]+|\[[0-9a-fA-F:]+\])(:[0-9]{1,5})?)"
 _ORIGINS = rf"^{_ORIGIN}(\s*,\s*{_ORIGIN})*$"
+_WEBHOOK = r"https?://[^\s,#]{1,2000}"
+_WEBHOOKS = rf"^{_WEBHOOK}(\s*,\s*{_WEBHOOK}){{0,4}}$"
 
 # Sentinels are asked for a primary by its name.
 _REDIS_URLS = r"^((rediss?(\+cluster)?|unix)://|rediss?\+sentinel://[^/?#]+/[^/?#]+)"
@@ -50,6 +52,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     rotation_cooldown_seconds: Annotated[
         int, Meta(ge=0, le=2_592_000, description="how long a rotated virtual key's old value goes on working")
     ] = 0
+    alert_webhook_url: Annotated[
+        str,
+        Meta(pattern=_WEBHOOKS, description="up to five webhooks that alerts of budgets are POSTed to; empty: none"),
+    ] = ""
+    alert_webhook_secret: Annotated[
+        str, Meta(min_length=16, description="signs what webhooks get, needed with them; 16 characters at least")
+    ] = ""
+    alert_webhook_allow_private: Annotated[
+        Literal["on", "off"], Meta(description="whether webhooks may be at addresses of private networks")
+    ] = "off"
     database_pool_size: Annotated[int, Meta(ge=1, le=200, description="Postgres connections per worker")] = 8
     redis_pool_size: Annotated[
         int, Meta(ge=1, le=1000, description="Redis connections per worker and server, each for a batch of calls")
@@ -79,6 +91,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     drain_seconds: Annotated[
         int, Meta(ge=0, le=25, description="how long to keep serving, not ready, after SIGTERM")
     ] = 5
+    metrics_scope: Annotated[
+        Literal["open", "read"], Meta(description="who may read /metrics: everyone, or API tokens of scope read")
+    ] = "open"
+    access_log: Annotated[Literal["on", "off"], Meta(description="whether each request is logged, in a line")] = "off"
     log_format: Annotated[Literal["console", "json"], Meta(description="how log lines look")] = "console"
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Meta(description="the least that is logged")] = (
         "info"
@@ -95,6 +111,7 @@ VARIABLES = {
     field: field.upper() if field in _UNPREFIXED else f"GOVERNANCE_{field.upper()}"
     for field in Settings.__struct_fields__
 }
+_SECRET_OF_WEBHOOKS = VARIABLES["alert_webhook_secret"]
 
 
 def load_settings(
@@ -123,6 +140,7 @@ def load_settings(
         if field in values and not _is_url(values[field])
     ]
     faults += _key_faults(values.get("encryption_key", ""))
+    faults += _webhook_faults(values, secret_was_refused=any(fault.startswith(_SECRET_OF_WEBHOOKS) for fault in faults))
     faults += _header_faults(values.get("required_headers", ""))
     if faults:
         raise SettingsError("\n".join(faults))
@@ -180,6 +198,19 @@ def _key_faults(encryption_key: str) -> list[str]:
     return []
 
 
+def _webhook_faults(values: Mapping[str, Any], *, secret_was_refused: bool) -> list[str]:
+    """`secret_was_refused`: there is one, and what is wrong with it was told already."""
+    urls = values.get("alert_webhook_url", "")
+    if not urls:
+        return []
+    faults = []
+    if not all(_is_url(url.strip()) and urlsplit(url.strip()).hostname for url in urls.split(",")):
+        faults.append(f"{VARIABLES['alert_webhook_url']}: is malformed; allowed: {_EXAMPLES[_WEBHOOKS]}")
+    if "alert_webhook_secret" not in values and not secret_was_refused:
+        faults.append(f"{_SECRET_OF_WEBHOOKS} is not set: webhooks get nothing that is not signed")
+    return faults
+
+
 def _header_faults(required_headers: str) -> list[str]:
     try:
         parse_required_headers(required_headers)
@@ -221,6 +252,7 @@ def _allowed(hint: Any) -> str:
 _HOST = re.compile(r"(\[[0-9a-fA-F:.%]*\]|[^:\[\]]*)(:[0-9]{1,5})?")
 _EXAMPLES = {
     _ORIGINS: "https://app.example.com,https://*.example.com",
+    _WEBHOOKS: "https://hooks.example.com/budgets,https://…",
     "^postgres(ql)?://": "postgresql://user:password@host:5432/database",
     _REDIS_URLS: "redis://host:6379/0, redis+cluster://host:6379,host:6379, "
     "redis+sentinel://host:26379,host:26379/name-of-the-primary/0, the same with rediss for TLS, or unix:///path",

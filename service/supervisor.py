@@ -9,7 +9,9 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 from asyncio.subprocess import PIPE, Process
+from collections.abc import Sequence
 
 import structlog
 
@@ -19,7 +21,7 @@ log = structlog.get_logger()
 
 _RESTART_DELAY_SECONDS = 0.5
 # Longer than a worker takes to drain and finish; then it is killed.
-_STOP_TIMEOUT_SECONDS = 32.0
+STOP_TIMEOUT_SECONDS = 32.0
 
 
 class PortInUseError(Exception):
@@ -29,9 +31,12 @@ class PortInUseError(Exception):
 async def supervise(settings: Settings, stop: asyncio.Event) -> None:
     """Keep `settings.workers` workers running until `stop`. Raises PortInUseError before the first is started."""
     check_port(settings)
-    async with asyncio.TaskGroup() as group:
-        for number in range(1, settings.workers + 1):
-            group.create_task(_keep_running(number, settings, stop), name=f"worker {number}")
+    # Where the workers find each other: new for each run, so that nothing of an earlier one is in it.
+    with tempfile.TemporaryDirectory(prefix="governance-", ignore_cleanup_errors=True) as folder:
+        async with asyncio.TaskGroup() as group:
+            for number in range(1, settings.workers + 1):
+                program = (sys.executable, "-m", "service", "worker", f"--number={number}", f"--siblings={folder}")
+                group.create_task(_keep_running(number, program, settings, stop), name=f"worker {number}")
 
 
 def check_port(settings: Settings) -> None:
@@ -61,11 +66,11 @@ async def stop_with_input(stop: asyncio.Event) -> None:
     stop.set()
 
 
-async def _keep_running(number: int, settings: Settings, stop: asyncio.Event) -> None:
+async def _keep_running(number: int, program: Sequence[str], settings: Settings, stop: asyncio.Event) -> None:
     stopping = asyncio.create_task(stop.wait())
     while not stop.is_set():
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "service", "worker"),
+            *program,
             env=os.environ | to_environment(settings),
             stdin=PIPE,
             # Its own session: Ctrl-C in a terminal reaches this process only, which stops them in order.
@@ -83,7 +88,7 @@ async def _keep_running(number: int, settings: Settings, stop: asyncio.Event) ->
 async def _stop(process: Process, ended: asyncio.Task[int]) -> None:
     if process.returncode is None:
         process.send_signal(signal.SIGTERM)
-    await asyncio.wait([ended], timeout=_STOP_TIMEOUT_SECONDS)
+    await asyncio.wait([ended], timeout=STOP_TIMEOUT_SECONDS)
     if process.returncode is None:
         process.kill()
         await ended

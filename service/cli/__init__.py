@@ -2,6 +2,7 @@
 
 import click
 
+from service.cli.check import check
 from service.cli.config_file import export, import_
 from service.cli.database import demo, encryption_key, migrate
 from service.cli.prices import prices
@@ -24,5 +25,5 @@ def main() -> None:
     """
 
 
-for command in (dev, serve, worker, migrate, demo, import_, export, prices, token, encryption_key):
+for command in (dev, serve, worker, migrate, check, demo, import_, export, prices, token, encryption_key):
     main.add_command(command)

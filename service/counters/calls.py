@@ -14,6 +14,7 @@ class CountersUnavailableError(Exception):
 class Script(msgspec.Struct, frozen=True):
     """A .lua file of `scripts/`: its header says its keys, argument and answer."""
 
+    name: str
     text: str
     sha1: str
 
@@ -29,4 +30,4 @@ class ScriptCall(msgspec.Struct, frozen=True):
 def load_script(name: str) -> Script:
     text = (Path(__file__).parent / "scripts" / f"{name}.lua").read_text(encoding="utf-8")
     # Redis names a script by its SHA-1; nothing here depends on its strength.
-    return Script(text=text, sha1=hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+    return Script(name=name, text=text, sha1=hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())

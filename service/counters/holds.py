@@ -77,6 +77,14 @@ class Hold(msgspec.Struct, frozen=True, gc=False):
     meters: tuple[HeldMeter, ...]
 
 
+class HoldsOfTenant(msgspec.Struct, frozen=True):
+    """`expired` are among the `open` ones: they hold until they are ended. `ended` ids are remembered for a while."""
+
+    open: int
+    ended: int
+    expired: Sequence[Hold]
+
+
 class LiveUse(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Usage of a meter that is kept in Redis only; with `request_id` it counts as long as that call holds."""
 
@@ -108,7 +116,7 @@ class _StoredHold(msgspec.Struct, frozen=True, array_like=True):
 
 _decode_admission = msgspec.msgpack.Decoder(Admission).decode
 _decode_holds = msgspec.msgpack.Decoder(list[_StoredHold | bool]).decode
-_decode_expired = msgspec.msgpack.Decoder(tuple[int, list[tuple[str, _StoredHold]]]).decode
+_decode_expired = msgspec.msgpack.Decoder(tuple[int, int, list[tuple[str, _StoredHold]]]).decode
 
 
 async def authorize(batcher: ScriptBatcher, tenant: Tenant, asked: AskedHold) -> Admission:
@@ -158,7 +166,8 @@ async def settle(batcher: ScriptBatcher, tenant: Tenant, settled: Settled, *, no
     states = [(each.meter_id, each.epoch, to_us(each.window_start), str(each.used)) for each in settled.windows]
     forget_us = now_us + FORGET_AFTER_US if settled.remember else 0
     argument = (METERS_TTL_SECONDS, states, settled.ended, forget_us, settled.uses)
-    await batcher.run(ScriptCall(_SETTLE, _keys(tenant), _encode(argument)))
+    keys = (*_keys(tenant), f"gov:{{{tenant.id}}}:ended")
+    await batcher.run(ScriptCall(_SETTLE, keys, _encode(argument)))
 
 
 async def find_tenants(batcher: ScriptBatcher, request_ids: Sequence[str]) -> dict[str, str]:
@@ -183,16 +192,12 @@ async def read_holds(batcher: ScriptBatcher, tenant_id: str, request_ids: Sequen
     ]
 
 
-async def list_expired_holds(
-    batcher: ScriptBatcher, tenant_id: str, *, now_us: int, most: int
-) -> tuple[list[Hold], int]:
-    """Up to `most` holds that have expired and were not ended yet, and how many ids the tenant has left.
-
-    Raises CountersUnavailableError.
-    """
-    keys = (f"gov:{{{tenant_id}}}:holds", f"gov:{{{tenant_id}}}:expiries")
-    left, found = _decode_expired(await batcher.run(ScriptCall(_LIST_EXPIRED, keys, _encode((now_us, most)))))
-    return [_hold(request_id, stored) for request_id, stored in found], left
+async def list_expired_holds(batcher: ScriptBatcher, tenant_id: str, *, now_us: int, most: int) -> HoldsOfTenant:
+    """Up to `most` of those that have expired. Raises CountersUnavailableError."""
+    keys = [f"gov:{{{tenant_id}}}:{name}" for name in ("holds", "expiries", "ended")]
+    answer = await batcher.run(ScriptCall(_LIST_EXPIRED, keys, _encode((now_us, most))))
+    count, ended, found = _decode_expired(answer)
+    return HoldsOfTenant(count, ended, [_hold(request_id, stored) for request_id, stored in found])
 
 
 async def note_holding(batcher: ScriptBatcher, tenant_id: str, *, now_us: int) -> None:

@@ -9,6 +9,7 @@ import msgspec
 from redis.exceptions import ResponseError
 
 from service.counters.calls import CountersUnavailableError, ScriptCall
+from service.domain.measures import Distribution
 
 Reason: TypeAlias = Literal["no_answer", "not_asked", "refused", "too_many", "closed"]
 
@@ -42,11 +43,10 @@ class Refusal(msgspec.Struct):
 class Traffic(msgspec.Struct):
     """What went over the lanes of one client since it was opened."""
 
+    seconds: Distribution = msgspec.field(default_factory=Distribution)
+    """What round trips took that were answered."""
     round_trips: int = 0
-    """That were answered."""
-    round_trip_seconds: float = 0.0
-    """Of all of them together."""
-    last_round_trip_seconds: float = 0.0
+    """How many these were."""
     calls: int = 0
     """Sent in them."""
     errors: Counter[Reason] = msgspec.field(default_factory=Counter)
@@ -55,8 +55,7 @@ class Traffic(msgspec.Struct):
     def note_round_trip(self, calls: int, seconds: float) -> None:
         self.round_trips += 1
         self.calls += calls
-        self.round_trip_seconds += seconds
-        self.last_round_trip_seconds = seconds
+        self.seconds.observe(seconds)
 
     def refuse(self, calls: Iterable[Waiting], reason: Reason, cause: Exception | None = None) -> None:
         """Tell those who still wait that there will be no answer."""

@@ -11,6 +11,7 @@ from service.governance.admission.authorize import Admission, AdmissionParts, Ad
 from service.governance.admission.reserve import Reserver
 from service.governance.admission.without_redis import LocalDecisions
 from service.governance.holds import KnownHolds
+from service.governance.measures import EngineMeasures
 from service.governance.policies.cache import Policies
 from service.governance.policies.prices import PriceBook
 from service.governance.policies.watch import PolicyWatch
@@ -37,15 +38,21 @@ class Engine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def build_engine(
-    settings: Settings, store: Store, counters: CounterClient, *, sealer: Sealer, clock: Callable[[], datetime]
+    settings: Settings,
+    store: Store,
+    counters: CounterClient,
+    *,
+    sealer: Sealer,
+    measures: EngineMeasures,
+    clock: Callable[[], datetime],
 ) -> Engine:
     """Everything by what it needs; nothing is asked of a store yet."""
     batcher, usage, holds = counters.batcher, Usage(store, counters), KnownHolds()
     policies = Policies(store, sealer=sealer, clock=clock, max_bytes=settings.policy_cache_mb * 1024 * 1024)
     prices = PriceBook(store)
     local = LocalDecisions(usage, policy=settings.on_counters_unavailable, shares=settings.replicas * settings.workers)
-    group_commit = GroupCommit(store, batcher, clock=clock)
-    expiry = Expiry(batcher, group_commit, holds, expired_holds=settings.expired_holds, clock=clock)
+    group_commit = GroupCommit(store, batcher, measures=measures, clock=clock)
+    expiry = Expiry(batcher, group_commit, holds, expired_holds=settings.expired_holds, measures=measures, clock=clock)
     admission = Admission(
         AdmissionParts(
             policies=policies,
@@ -59,6 +66,7 @@ def build_engine(
             on_counters_unavailable=settings.on_counters_unavailable,
             required_headers=parse_required_headers(settings.required_headers),
         ),
+        measures=measures,
         clock=clock,
     )
     settlement = Settlement(
@@ -72,6 +80,7 @@ def build_engine(
             batcher=batcher,
             local=local,
         ),
+        measures=measures,
         clock=clock,
     )
     return Engine(

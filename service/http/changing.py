@@ -4,7 +4,6 @@ import hashlib
 import re
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
-from uuid import uuid4
 
 import msgspec
 from aiohttp import hdrs, web
@@ -18,11 +17,10 @@ from service.http.auth import PRINCIPAL, Handler
 from service.http.body import read_body
 from service.http.errors import bad_request, json_response
 from service.http.parameters import path_id
+from service.http.request_ids import REQUEST_ID_HEADER, request_id
 
 CHANGES = web.AppKey("changes", Changes)
 _IDEMPOTENCY_KEY = "Idempotency-Key"
-_REQUEST_ID = "X-Request-Id"
-_PLAIN_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _PLAIN_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -78,9 +76,9 @@ def deletes(message: str, use_case: Callable[[Change, str], Awaitable[None]], *,
 
 async def run_change(request: web.Request, work: Work, *, once: Once | None = None) -> web.Response:
     """Run it in the name of who asks. Raises what Changes.run raises."""
-    author = Author(name=request[PRINCIPAL].name, request_id=_request_id(request))
+    author = Author(name=request[PRINCIPAL].name, request_id=request_id(request))
     answer = await request.app[CHANGES].run(work, author=author, once=once, if_match=request.headers.get(hdrs.IF_MATCH))
-    headers = {_REQUEST_ID: author.request_id}
+    headers = {REQUEST_ID_HEADER: author.request_id}
     if answer.replayed:
         headers["Idempotent-Replayed"] = "true"
     if answer.etag:
@@ -106,9 +104,3 @@ def once_of(request: web.Request, raw: bytes) -> Once | None:
         raise bad_request(f"The header '{_IDEMPOTENCY_KEY}' must be one value of 1 to 255 visible ASCII characters")
     asked = b"\n".join((request.method.encode(), request.raw_path.encode(), raw))
     return Once(given[0], hashlib.sha256(asked).digest())
-
-
-def _request_id(request: web.Request) -> str:
-    """The client's, when it is one that may be repeated in headers and logs."""
-    given = request.headers.get(_REQUEST_ID, "")
-    return given if _PLAIN_REQUEST_ID.fullmatch(given) else str(uuid4())

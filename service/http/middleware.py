@@ -1,14 +1,19 @@
 """What every request passes through: the bounds of a request, and the one place where a failure becomes an answer."""
 
+import time
 import traceback
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import structlog
 from aiohttp import HttpVersion10, HttpVersion11, hdrs, web
 
 from service.domain.refusals import RefusedError
+from service.http.answers import ANSWERS
 from service.http.errors import ApiError, error_response, refused, unavailable
+from service.http.request_ids import request_id
 from service.store.postgres import StoreUnavailableError
+from service.telemetry.correlation import enter_request
 
 log = structlog.get_logger()
 
@@ -28,6 +33,8 @@ _MESSAGES = {
 @web.middleware
 async def answer_failures(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Whatever goes wrong below is answered in the envelope; a fault of ours is a 500 without its inside."""
+    begun_seconds = time.perf_counter()
+    leave = enter_request(partial(request_id, request))
     try:
         _check_bounds(request)
         response = await handler(request)
@@ -42,6 +49,8 @@ async def answer_failures(request: web.Request, handler: Handler) -> web.StreamR
     except Exception as error:  # noqa: BLE001  # the last resort: nothing may reach the client as a traceback
         _log_fault(error)
         response = error_response(ApiError(500, "Internal error"))
+    request.app[ANSWERS].add(request, response, time.perf_counter() - begun_seconds)
+    leave()
     return response
 
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, version as distribution_version
 from typing import Any
 
 import msgspec
@@ -62,6 +62,14 @@ _ANSWER = {"openapi": str, "info": dict[str, str], "paths": dict[str, Any], "com
 ROUTES = (Route("GET", "/openapi.json", "open", openapi_json, Contract(says="Read this document", answer=_ANSWER)),)
 
 
+def version() -> str:
+    """Of this service."""
+    try:
+        return distribution_version("llm-governance")
+    except PackageNotFoundError:
+        return "0"
+
+
 def encode_document(routes: Sequence[Route]) -> bytes:
     return msgspec.json.encode(build_document(routes))
 
@@ -78,7 +86,7 @@ def build_document(routes: Sequence[Route]) -> dict[str, Any]:
         paths.setdefault(route.path, {})[route.method.lower()] = operation
     return {
         "openapi": "3.1.0",
-        "info": {"title": "LLM governance", "version": _version(), "description": _DESCRIPTION},
+        "info": {"title": "LLM governance", "version": version(), "description": _DESCRIPTION},
         "paths": paths,
         "components": {
             "schemas": components,
@@ -175,13 +183,6 @@ def _ref(name: str) -> Schema:
 
 def _camel(name: str) -> str:
     return "".join(word.capitalize() for word in name.split("_"))
-
-
-def _version() -> str:
-    try:
-        return version("llm-governance")
-    except PackageNotFoundError:
-        return "0"
 
 
 _DESCRIPTION = (

@@ -1,10 +1,13 @@
 """THE table of routes: what the service answers, resource by resource."""
 
 import re
+from collections.abc import Mapping
 
 from aiohttp import web
 
+from service.domain.access import RouteScope
 from service.http import (
+    alerts,
     audit_logs,
     calls,
     catalogue,
@@ -13,6 +16,7 @@ from service.http import (
     health,
     limit_lists,
     mcp_clients,
+    metrics,
     model_configs,
     openapi,
     pricing_overrides,
@@ -22,12 +26,15 @@ from service.http import (
     teams,
     virtual_keys,
 )
-from service.http.auth import ROUTE_SCOPES
+from service.http.answers import ANSWERS, Answers
+from service.http.auth import ROUTE_SCOPES, Handler
 from service.http.malformed import answer_expectation
 from service.http.openapi import DOCUMENT, encode_document
+from service.http.openapi_names import operation_id
 
 ROUTES = (
     *health.ROUTES,
+    *metrics.ROUTES,
     *openapi.ROUTES,
     *docs.ROUTES,
     *customers.ROUTES,
@@ -43,15 +50,17 @@ ROUTES = (
     *catalogue.ROUTES,
     *calls.ROUTES,
     *audit_logs.ROUTES,
+    *alerts.ROUTES,
 )
 
 _PATH_ID = re.compile(r"\{(\w+)\}")
 
 
-def add_routes(app: web.Application) -> None:
-    """GET also answers HEAD."""
+def add_routes(app: web.Application, *, scopes: Mapping[Handler, RouteScope], log_each: bool) -> None:
+    """`scopes` go before those of the table; `log_each`: a line for each request. GET also answers HEAD."""
     app[DOCUMENT] = encode_document(ROUTES)
-    app[ROUTE_SCOPES] = {route.handler: route.scope for route in ROUTES}
+    app[ROUTE_SCOPES] = {route.handler: route.scope for route in ROUTES} | dict(scopes)
+    app[ANSWERS] = Answers({route.handler: operation_id(route) for route in ROUTES}, log_each=log_each)
     for route in ROUTES:
         path = route_pattern(route.path)
         if route.method == "GET":

@@ -60,6 +60,12 @@ async def missing_migrations(connection: Connection, migrations: Sequence[Migrat
     return [migration.name for migration in migrations if migration.version not in applied]
 
 
+async def unknown_migrations(connection: Connection, migrations: Sequence[Migration]) -> list[str]:
+    """Names of those the database has and this version does not."""
+    known = {migration.version for migration in migrations}
+    return [row["name"] async for row in queries.list_applied_migrations(connection) if row["version"] not in known]
+
+
 async def _apply_next(connection: Connection, migrations: Sequence[Migration]) -> str | None:
     async with connection.transaction():
         await queries.lock_migrations(connection, lock_id=_LOCK_ID)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeAlias
@@ -13,6 +14,7 @@ import structlog
 from asyncpg.pool import PoolConnectionProxy
 from msgspec import Raw
 
+from service.domain.measures import Distribution, RoundTrips
 from service.settings import Settings
 from service.store.refusals import translated_refusals
 
@@ -20,6 +22,7 @@ log = structlog.get_logger()
 
 Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record] | asyncpg.Connection[asyncpg.Record]"
 
+APPLICATION_NAME = "governance"
 # SQLSTATEs that say "not now": connection (08), insufficient resources (53), cancelled by time-out, shutdown or
 # start-up (57), read-only standby (25006).
 _UNAVAILABLE_STATES = ("08", "53", "55", "57", "25006")
@@ -46,13 +49,31 @@ class Store:
         self._pool = pool
         # Changes of one tree wait for each other: not with all the connections reads need.
         self._changing = asyncio.Semaphore(max(1, pool.get_max_size() // 2))
+        # How long who asked for a connection waited for one, and had it.
+        self.wait_seconds = Distribution()
+        self.round_trips = RoundTrips()
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
         """A connection for a few statements. Raises StoreUnavailableError."""
-        with translated_failures():
-            async with self._pool.acquire(timeout=_ACQUIRE_TIMEOUT_SECONDS) as connection:
-                yield connection
+        try:
+            with translated_failures():
+                begun_seconds = time.perf_counter()
+                async with self._pool.acquire(timeout=_ACQUIRE_TIMEOUT_SECONDS) as connection:
+                    acquired_seconds = time.perf_counter()
+                    self.wait_seconds.observe(acquired_seconds - begun_seconds)
+                    try:
+                        yield connection
+                    finally:
+                        self.round_trips.seconds.observe(time.perf_counter() - acquired_seconds)
+        except StoreUnavailableError:
+            self.round_trips.errors["unavailable"] += 1
+            raise
+
+    def connections(self) -> dict[str, int]:
+        """How many there are: in use, and idle."""
+        size, idle = self._pool.get_size(), self._pool.get_idle_size()
+        return {"used": size - idle, "idle": idle}
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Connection]:
@@ -98,7 +119,7 @@ async def open_store(settings: Settings) -> Store:
         command_timeout=_COMMAND_TIMEOUT_SECONDS,
         init=_prepare_connection,
         reset=_keep_as_it_is,
-        server_settings={"application_name": "governance", "jit": "off"},
+        server_settings={"application_name": APPLICATION_NAME, "jit": "off"},
     )
     return Store(await pool)
 
@@ -109,7 +130,7 @@ async def connect(database_url: str) -> asyncpg.Connection[asyncpg.Record]:
         connection = await asyncpg.connect(
             database_url,
             timeout=_CONNECT_TIMEOUT_SECONDS,
-            server_settings={"application_name": "governance"},
+            server_settings={"application_name": APPLICATION_NAME},
         )
         await _prepare_connection(connection)
     return connection

@@ -6,11 +6,13 @@ from typing import Literal
 
 import structlog
 
+from service.telemetry.correlation import add_correlation
+
 
 def configure_logs(log_format: Literal["console", "json"], level: str) -> None:
     """Route structlog and the standard library's logging through one renderer."""
     shared: list[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
+        add_correlation,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]

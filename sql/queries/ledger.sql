@@ -39,10 +39,11 @@ SELECT pg_try_advisory_xact_lock(:lock_id::bigint);
 
 -- name: record_usage(request_ids, fingerprints, events, charge_request_ids, charge_meter_ids, charge_epochs, charge_window_starts, charge_amounts)
 -- Writes a batch of usage, all or nothing: events whose request id is new, what they add to their meters' windows, and
--- the daily roll-up. Answers the new request ids and the absolute total of every window they touched, for the limits
--- that are still there.
+-- the daily roll-up, and the alerts of thresholds the new totals reach. Answers the new request ids and the absolute total
+-- of every window they touched, for the limits that are still there.
 -- The meter rows are locked in id order, in one statement, so that concurrent batches cannot deadlock.
--- Uses usage_requests_pkey, meter_windows_pkey, usage_daily_once, budgets_pkey, rate_limits_pkey and tenants_pkey.
+-- Uses usage_requests_pkey, meter_windows_pkey, usage_daily_once, alerts_once, budgets_pkey, rate_limits_pkey and
+-- tenants_pkey.
 WITH fresh AS (
     INSERT INTO usage_requests (request_id, fingerprint)
     SELECT request_id, fingerprint
@@ -102,6 +103,17 @@ WITH fresh AS (
         ON CONFLICT (meter_id, epoch, window_start) DO UPDATE
        SET used = total.used + excluded.used, updated_at = now()
  RETURNING meter_id, epoch, window_start, used
+), fired_alerts AS (
+    -- Whoever locked the window's total first has committed: what it fired is found by the constraint, if not before.
+    INSERT INTO alerts (
+           budget_id, epoch, window_start, threshold_percent, tenant_id, owner_type, owner_id, owner_name, customer_id,
+           team_id, virtual_key_id, max_limit_nanousd, used_nanousd)
+    SELECT budget_id, epoch, window_start, threshold_percent, tenant_id, owner_type, owner_id, owner_name, customer_id,
+           team_id, virtual_key_id, max_limit_nanousd, used
+      FROM windows
+     CROSS JOIN LATERAL reached_thresholds(meter_id, epoch, window_start, used)
+     WHERE meter_id ^@ 'budget:'
+        ON CONFLICT ON CONSTRAINT alerts_once DO NOTHING
 )
 SELECT (SELECT coalesce(array_agg(request_id), '{}') FROM fresh) AS fresh_request_ids,
        meter_id, meters.tenant_id, meters.layout, epoch, window_start, used

@@ -204,6 +204,8 @@ async def test_what_is_no_duration_is_not_in_the_document(document: Any, duratio
     [
         ("TeamCreate", {"name": "a", "budget": {}, "budgets": []}),
         ("RateLimitInput", {"token_max_limit": 5}),
+        ("RateLimitInput", {"shadow": True}),
+        ("BudgetInput", {"max_limit": 5, "reset_duration": "1d", "alert_thresholds": [80, 80]}),
         ("RateLimitInput", {"token_max_limit": 5, "token_reset_duration": ""}),
         ("RateLimitInput", {"token_max_limit": 5, "token_reset_duration": "1Q"}),
         ("BudgetInput", {"max_limit": 5, "reset_duration": "1d", "reset_config": {"quarter_start_month": 2}}),

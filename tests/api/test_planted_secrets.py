@@ -92,6 +92,7 @@ async def service(folder: Path, settings: Settings, bearers: dict[str, str]) -> 
         "GOVERNANCE_ENCRYPTION_KEY": settings.encryption_key,
         "GOVERNANCE_ADMIN_TOKEN": BOOTSTRAP,
         "GOVERNANCE_LOG_LEVEL": "debug",
+        "GOVERNANCE_ACCESS_LOG": "on",
         "GOVERNANCE_DRAIN_SECONDS": "0",
         "PORT": str(port),
     }

@@ -6,7 +6,7 @@ from service.counters.client import Script
 
 
 def script(text: str) -> Script:
-    return Script(text, hashlib.sha1(text.encode()).hexdigest())
+    return Script("test", text, hashlib.sha1(text.encode()).hexdigest())
 
 
 COUNT = script("return tostring(redis.call('INCR', KEYS[1]))")

@@ -50,7 +50,7 @@ class Running:
         return [process, *process.children(recursive=True)]
 
     def workers(self) -> list[psutil.Process]:
-        return [process for process in self.family() if "worker" in process.cmdline()[-1:]]
+        return [process for process in self.family() if "worker" in process.cmdline()]
 
     async def exit_code(self, *, seconds: float = 10) -> int:
         """Raises TimeoutError when it does not end in time."""

@@ -13,7 +13,7 @@ from tests.store.planted_tree import OWNER_COLUMNS, Bumps, plant_tree, revisions
 A = "customer:a-customer"
 
 # What is told of the past is not configuration.
-HISTORY = {"deleted_virtual_keys", "usage_events", "usage_events_default", "usage_daily", "audit_log"}
+HISTORY = {"alerts", "deleted_virtual_keys", "usage_events", "usage_events_default", "usage_daily", "audit_log"}
 
 # table: the tenant whose row is inserted, changed and deleted, and the three statements
 CHANGES = {

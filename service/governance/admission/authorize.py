@@ -29,6 +29,7 @@ from service.governance.admission.reserve import (
 from service.governance.admission.verdict import Verdict
 from service.governance.admission.without_redis import LocalDecisions
 from service.governance.holds import HoldDetails, KnownHolds, decode_details, encode_details
+from service.governance.measures import EngineMeasures
 from service.governance.policies.cache import Policies
 from service.governance.policies.prices import PriceBook
 from service.store.postgres import StoreUnavailableError
@@ -88,16 +89,26 @@ class Admission:
         parts: AdmissionParts,
         *,
         settings: AdmissionSettings,
+        measures: EngineMeasures,
         clock: Callable[[], datetime],
         draw: Callable[[], float] = random.random,
     ) -> None:
         self._parts = parts
         self._settings = settings
+        self._measures = measures
         self._clock = clock
         self._draw = draw
         self._noted: dict[str, int] = {}
 
     async def authorize(self, given: AuthorizeInput) -> Verdict:
+        """Whether the call may be made. Raises RefusedError, StoreUnavailableError."""
+        verdict = await self._authorize(given)
+        self._measures.decisions[verdict.decision] += 1
+        if verdict.degraded is not None:
+            self._measures.degraded_decisions[verdict.degraded] += 1
+        return verdict
+
+    async def _authorize(self, given: AuthorizeInput) -> Verdict:
         """Raises RefusedError for a request id of another call, StoreUnavailableError when Postgres would know."""
         now = self._clock()
         request_id = given.request_id or str(uuid4())

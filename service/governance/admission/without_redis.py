@@ -51,11 +51,9 @@ class LocalDecisions:
         self._calls: dict[str, _LocalCall] = {}
         self._doubted = 0
         self._forget_at_us = 0
-        self.decisions = 0
 
     async def decide(self, asked: Asked, limits: Sequence[Limit]) -> Reserved | None:
         """None: refused for want of counters."""
-        self.decisions += 1
         if self._policy == "deny":
             return None
         for limit in limits:

@@ -50,6 +50,8 @@ class Policies:
         self._waiting: dict[Ask, asyncio.Future[Policy | None]] = {}
         self._loading: asyncio.Task[None] | None = None
         self.size_bytes = 0
+        self.hits = 0
+        self.misses = 0
 
     def known(self, value: str) -> Policy | None:
         """The policy of who presents `value`, if it is at hand; without asking anyone."""
@@ -115,6 +117,7 @@ class Policies:
             return None
         policy = self._policies.get(virtual_key_id)
         if policy is None or value_hash is None or policy.answers_to(value_hash, self._clock()):
+            self.hits += policy is not None
             return policy
         return None
 
@@ -143,6 +146,7 @@ class Policies:
         try:
             while self._waiting:
                 asked = list(self._waiting)[:_KEYS_PER_LOAD]
+                self.misses += len(asked)
                 try:
                     found = await self._load_batch(asked)
                 except StoreUnavailableError as error:

@@ -11,13 +11,23 @@ import structlog
 
 from service.counters.batching import ScriptBatcher
 from service.counters.client import CountersUnavailableError
-from service.counters.holds import Hold, Settled, list_expired_holds, list_holding, note_holding, read_holds, settle
+from service.counters.holds import (
+    Hold,
+    HoldsOfTenant,
+    Settled,
+    list_expired_holds,
+    list_holding,
+    note_holding,
+    read_holds,
+    settle,
+)
 from service.domain.charging import MeterCharge
 from service.domain.meters import Tenant
 from service.domain.usage import Charge, UsageEvent
 from service.domain.windows import from_us, to_us
 from service.governance.background import repeat
 from service.governance.holds import KnownHolds, decode_details
+from service.governance.measures import EngineMeasures
 from service.governance.policies.cache import GLOBAL_TENANT
 from service.governance.settlement.group_commit import EXPIRED, Booking, GroupCommit
 from service.store.postgres import StoreUnavailableError
@@ -33,7 +43,7 @@ log = structlog.get_logger()
 
 
 class Expiry:
-    """`booked` and `released` count holds since the start."""
+    """Looks at every tenant that has holds, once a second."""
 
     def __init__(
         self,
@@ -42,6 +52,7 @@ class Expiry:
         holds: KnownHolds,
         *,
         expired_holds: ExpiredHolds,
+        measures: EngineMeasures,
         clock: Callable[[], datetime],
     ) -> None:
         self._batcher = batcher
@@ -49,8 +60,7 @@ class Expiry:
         self._holds = holds
         self._expired_holds = expired_holds
         self._clock = clock
-        self.booked = 0
-        self.released = 0
+        self._measures = measures
 
     async def watch(self, stop: asyncio.Event) -> None:
         """Look for expired holds until `stop`; a store that does not answer is waited for."""
@@ -62,28 +72,30 @@ class Expiry:
         # Redis may have lost the list with everything else: what this worker admitted it knows by itself.
         for tenant_id in self._holds.tenants():
             await note_holding(self._batcher, tenant_id, now_us=now_us)
-        start, done = 0, list[str]()
+        start, holds_open, done = 0, 0, list[str]()
         while page := await list_holding(
             self._batcher, start=start, most=_TENANTS_PER_PAGE, done=done, done_before_us=now_us - _QUIET_US
         ):
-            left = await asyncio.gather(*(self.end_expired(tenant_id) for tenant_id in page))
-            done = [tenant_id for tenant_id, count in zip(page, left, strict=True) if not count]
+            found = await asyncio.gather(*(self.end_expired(tenant_id) for tenant_id in page))
+            done = [tenant_id for tenant_id, of in zip(page, found, strict=True) if not of.open and not of.ended]
+            holds_open += sum(of.open for of in found)
             start += len(page)
         if done:
             await list_holding(self._batcher, start=start, most=1, done=done, done_before_us=now_us - _QUIET_US)
+        self._measures.holds_open = holds_open
 
-    async def end_expired(self, tenant_id: str) -> int:
-        """End the tenant's expired holds; answers how many ids it has left.
+    async def end_expired(self, tenant_id: str) -> HoldsOfTenant:
+        """End the tenant's expired holds; answers what it had before.
 
         Raises StoreUnavailableError, CountersUnavailableError.
         """
         now_us = to_us(self._clock())
-        expired, left = await list_expired_holds(self._batcher, tenant_id, now_us=now_us, most=_HOLDS_PER_LOOK)
+        holds = await list_expired_holds(self._batcher, tenant_id, now_us=now_us, most=_HOLDS_PER_LOOK)
         if tenant_id == GLOBAL_TENANT:
-            await self._end_global(expired, now_us)
-        elif expired:
-            await self._end(tenant_id, expired, now_us)
-        return left
+            await self._end_global(holds.expired)
+        elif holds.expired:
+            await self._end(tenant_id, holds.expired, now_us)
+        return holds
 
     async def _end(self, tenant_id: str, expired: Sequence[Hold], now_us: int) -> None:
         with_global = [hold.request_id for hold in expired if decode_details(hold.details).has_global]
@@ -91,9 +103,7 @@ class Expiry:
         of_all = {hold.request_id: hold for hold in whole}
         if self._expired_holds == "book":
             await self._group_commit.book([_booking(hold, of_all.get(hold.request_id)) for hold in expired])
-            self.booked += len(expired)
-        else:
-            self.released += len(expired)
+        self._measures.holds_expired += len(expired)
         # Booked or not: of an id that was reported meanwhile the hold ends all the same.
         ids = [hold.request_id for hold in expired]
         await settle(self._batcher, Tenant(tenant_id, 0), Settled(ended=ids), now_us=now_us)
@@ -102,7 +112,7 @@ class Expiry:
         for request_id in ids:
             self._holds.end(request_id)
 
-    async def _end_global(self, expired: Sequence[Hold], now_us: int) -> None:
+    async def _end_global(self, expired: Sequence[Hold]) -> None:
         """They end with the hold of their tenant, which is about to be found; without one they end alone."""
         alone: list[str] = []
         for hold in expired:
@@ -110,6 +120,7 @@ class Expiry:
             if not await read_holds(self._batcher, tenant_id, [hold.request_id]):
                 alone.append(hold.request_id)
         if alone:
+            now_us = to_us(self._clock())
             await settle(self._batcher, Tenant(GLOBAL_TENANT, 0), Settled(ended=alone), now_us=now_us)
 
     async def _look_if_stores_answer(self) -> None:

@@ -16,6 +16,7 @@ from service.counters.holds import LiveUse, Settled, settle
 from service.domain.meters import MeterWindow, Tenant
 from service.domain.usage import UsageEvent
 from service.domain.windows import to_us
+from service.governance.measures import EngineMeasures
 from service.store.ledger import Recorded, record_usage
 from service.store.postgres import Store, StoreUnavailableError
 from service.store.usage_reports import KnownReport, find_reports
@@ -43,30 +44,30 @@ class Booking(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class _Waiting(msgspec.Struct):
     booking: Booking
     answer: "asyncio.Future[BookedAs]"
+    since_seconds: float
 
 
 class GroupCommit:
-    """One transaction at a time for each worker. The counters are for metrics."""
+    """One transaction at a time for each worker."""
 
-    def __init__(self, store: Store, batcher: ScriptBatcher, *, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, store: Store, batcher: ScriptBatcher, *, measures: EngineMeasures, clock: Callable[[], datetime]
+    ) -> None:
+        self._measures = measures
+        measures.queues["usage"] = lambda: len(self._queue)
         self._store = store
         self._batcher = batcher
         self._clock = clock
         self._queue: deque[_Waiting] = deque()
         self._committing: asyncio.Task[None] | None = None
         self._telling: set[asyncio.Task[None]] = set()
-        self.observe_batch: Callable[[int, float], None] = lambda _events, _seconds: None
-
-    @property
-    def queued(self) -> int:
-        return len(self._queue)
 
     async def book(self, bookings: Sequence[Booking]) -> list[BookedAs]:
         """Returns when all are committed, in their order. Raises StoreUnavailableError: they may be sent again then."""
         if len(self._queue) + len(bookings) > _MOST_WAITING:
             raise StoreUnavailableError("too many reports are waiting to be booked")
         loop = asyncio.get_running_loop()
-        waiting = [_Waiting(booking, loop.create_future()) for booking in bookings]
+        waiting = [_Waiting(booking, loop.create_future(), loop.time()) for booking in bookings]
         self._queue.extend(waiting)
         if self._committing is None:
             self._committing = asyncio.create_task(self._commit_all(), name="group commit")
@@ -88,7 +89,6 @@ class GroupCommit:
         try:
             while self._queue:
                 batch = self._next_batch()
-                began = loop.time()
                 try:
                     recorded, known = await self._commit(batch)
                 except StoreUnavailableError as error:
@@ -99,12 +99,16 @@ class GroupCommit:
                     if not isinstance(error, Exception):
                         raise
                     raise
-                self.observe_batch(len(batch), loop.time() - began)
+                self._observe(batch, loop.time())
                 self._tell(batch, recorded, known)
         finally:
             self._committing = None
             if self._queue:
                 self._committing = asyncio.create_task(self._commit_all(), name="group commit")
+
+    def _observe(self, batch: Sequence[_Waiting], now_seconds: float) -> None:
+        self._measures.batch_events.observe(len(batch))
+        self._measures.batch_wait_seconds.observe(now_seconds - batch[0].since_seconds)
 
     def _next_batch(self) -> list[_Waiting]:
         """Each request id once: what comes second under an id waits for the next, and finds the first there."""

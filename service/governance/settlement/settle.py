@@ -22,6 +22,7 @@ from service.domain.usage import UsageEvent
 from service.domain.windows import to_us
 from service.governance.admission.without_redis import LocalDecisions
 from service.governance.holds import HoldDetails, KnownHolds
+from service.governance.measures import EngineMeasures
 from service.governance.policies.cache import Policies
 from service.governance.policies.prices import PriceBook
 from service.governance.settlement.charges import held_charges, ledger_charges, live_uses, rerouted
@@ -63,10 +64,10 @@ class SettlementParts(msgspec.Struct, frozen=True, kw_only=True):
 class Settlement:
     """Books usage and releases calls."""
 
-    def __init__(self, parts: SettlementParts, *, clock: Callable[[], datetime]) -> None:
+    def __init__(self, parts: SettlementParts, *, measures: EngineMeasures, clock: Callable[[], datetime]) -> None:
         self._parts = parts
+        self._measures = measures
         self._clock = clock
-        self.unpriced = 0
 
     async def settle(self, events: Sequence[UsageInput]) -> list[Report]:
         """Durable when it returns, each by itself, in their order.
@@ -190,7 +191,7 @@ class Settlement:
                 return cost, True
         if not event.has_figures and event.status != "success":
             return 0, True
-        self.unpriced += 1
+        self._measures.unpriced_events += 1
         return held or 0, False
 
     async def _reports(
@@ -201,6 +202,7 @@ class Settlement:
         for event, booking in zip(events, bookings, strict=True):
             self._parts.local.end(event.request_id)
             if not isinstance(booking, Booking):
+                self._measures.usage_events[booking] += 1
                 reports.append(Report(event.request_id, booking))
                 continue
             answer = next(answers)
@@ -216,6 +218,7 @@ class Settlement:
             status = await self._parts.late.make_up(event)
         else:
             status = booked_as
+        self._measures.usage_events[status] += 1
         return Report(event.request_id, status, event.cost_nanousd, event.priced, late)
 
 

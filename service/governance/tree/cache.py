@@ -34,19 +34,21 @@ class TreeCache:
         self._max_bytes = max_bytes
         self._tenants: OrderedDict[str, CachedTenant] = OrderedDict()
         self.size_bytes = 0
+        # Tenants answered from here, and loaded because they were not, or no longer, here.
+        self.hits = 0
+        self.misses = 0
 
     def get(self, tenant_id: str, revision: int, *, now: datetime) -> CachedTenant | None:
         """The tenant as it is at `revision`; None when that must be loaded."""
         cached = self._tenants.get(tenant_id)
-        if cached is None or cached.revision != revision:
+        if cached is None or not _is_current(cached, revision, now):
             return None
-        template_until = cached.template.valid_until
-        if template_until is not None and now >= template_until:
-            return None
+        self.hits += 1
         self._tenants.move_to_end(tenant_id)
         return cached
 
     def put(self, tenant_id: str, cached: CachedTenant) -> None:
+        self.misses += 1
         replaced = self._tenants.pop(tenant_id, None)
         if replaced is not None:
             self.size_bytes -= replaced.template.size_bytes
@@ -55,3 +57,8 @@ class TreeCache:
         while self.size_bytes > self._max_bytes:
             _, oldest = self._tenants.popitem(last=False)
             self.size_bytes -= oldest.template.size_bytes
+
+
+def _is_current(cached: CachedTenant, revision: int, now: datetime) -> bool:
+    template_until = cached.template.valid_until
+    return cached.revision == revision and (template_until is None or now < template_until)

@@ -69,6 +69,7 @@ class LimitBuilder:
             request_reset_duration=set_or_left_out(row["request_reset_duration"]),
             request_current_usage=request_usage,
             request_last_reset=request_start,
+            shadow=row["shadow"],
             **stamps(row),
         )
 
@@ -91,6 +92,8 @@ class LimitBuilder:
             provider_config_id=set_or_left_out(row["provider_config_id"]),
             model_config_id=set_or_left_out(row["model_config_id"]),
             reset_config=UNSET if quarter_start_month is None else ResetConfig(quarter_start_month),
+            alert_thresholds=row["alert_thresholds"],
+            shadow=row["shadow"],
             **stamps(row),
         )
 
