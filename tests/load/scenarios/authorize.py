@@ -7,7 +7,7 @@ from itertools import count
 from tests.load import cores, wrk
 from tests.load.asking import allowed_answer, values_of
 from tests.load.bench import Bench, Service
-from tests.load.bodies import AUTHORIZE, random_authorizes
+from tests.load.bodies import AUTHORIZE, authorizes_of_each, random_authorizes
 from tests.load.figures import Floor
 from tests.load.fleet import Fleet
 from tests.load.open_loop import OpenLoop
@@ -19,6 +19,8 @@ from tests.load.sides.litellm_limiter import Litellm, litellm
 _COPIES = count(1)
 HUNDRED_THOUSAND_USED_KEYS = Fleet(1000, 10, 10, copy=1)
 _FEW = 100
+_SWEEP_CONNECTIONS = 16
+_SWEEP_SECONDS = 1200.0
 
 
 def thousand_keys() -> Fleet:
@@ -57,17 +59,33 @@ def beside_litellm_apart(bench: Bench) -> Iterator[Sequence[Measure]]:
 
 @contextmanager
 def many_keys(bench: Bench) -> Iterator[Sequence[Measure]]:
-    """One deployment: all of its virtual keys, and a hundred of them."""
+    """One deployment: all of its virtual keys, and a hundred of them. Each was authorized once before: no cold starts."""
     deployment = bench.fleet(HUNDRED_THOUSAND_USED_KEYS)
     few = bench.folder / "few.values"
     with bench.serve(deployment) as service:
         # From all over the deployment, so that both sides meet as many tenants as they can.
         values = values_of(service)
+        authorize_each(service)
         few.write_text("\n".join(values[:: len(values) // _FEW]))
         yield [
             authorizing(bench, service, "100 000 keys"),
             authorizing(bench, service.with_values(few), "100 keys"),
         ]
+
+
+def authorize_each(service: Service) -> None:
+    """Every virtual key of the deployment once, as fast as they are answered."""
+    values = values_of(service)
+    loop = OpenLoop(
+        service.url + AUTHORIZE,
+        token=service.token,
+        next_body=authorizes_of_each(values),
+        connections=_SWEEP_CONNECTIONS,
+        finish_seconds=_SWEEP_SECONDS,
+    )
+    # All due at once.
+    loop.measure(per_second=len(values), seconds=1)
+    loop.close()
 
 
 @contextmanager

@@ -10,19 +10,16 @@ import psutil
 from tests.load import cores
 from tests.load.asking import allowed_answer, get, values_of
 from tests.load.bench import Bench, Deployment, Service
-from tests.load.bodies import AUTHORIZE, authorizes_of_each
+from tests.load.bodies import AUTHORIZE
 from tests.load.figures import Floor, Sample
 from tests.load.fleet import Fleet
-from tests.load.open_loop import OpenLoop
-from tests.load.scenarios.authorize import HUNDRED_THOUSAND_USED_KEYS, authorizing, thousand_keys
+from tests.load.scenarios.authorize import HUNDRED_THOUSAND_USED_KEYS, authorize_each, authorizing, thousand_keys
 from tests.load.scenarios.scenario import Measure, Scenario
 from tests.load.scenarios.tree import CUSTOMERS
 
 _HUNDRED_THOUSAND_KEYS = Fleet(1000, 10, 10)
 _HUNDRED_KEYS = Fleet(10, 2, 5)
 _PAGE = 100
-_CONNECTIONS = 16
-_LONGEST_SECONDS = 1200.0
 
 
 @contextmanager
@@ -59,20 +56,6 @@ def two_workers(bench: Bench) -> Iterator[Sequence[Measure]]:
     ):
         allowed_answer(two, values_of(two)[0])
         yield [authorizing(bench, two, "2 workers"), authorizing(bench, one, "1 worker")]
-
-
-def authorize_each(service: Service) -> None:
-    values = values_of(service)
-    loop = OpenLoop(
-        service.url + AUTHORIZE,
-        token=service.token,
-        next_body=authorizes_of_each(values),
-        connections=_CONNECTIONS,
-        finish_seconds=_LONGEST_SECONDS,
-    )
-    # All due at once: as fast as the connections are answered.
-    loop.measure(per_second=len(values), seconds=1)
-    loop.close()
 
 
 def read_by_pages(service: Service) -> None:
