@@ -59,7 +59,7 @@ def beside_litellm_apart(bench: Bench) -> Iterator[Sequence[Measure]]:
 
 @contextmanager
 def many_keys(bench: Bench) -> Iterator[Sequence[Measure]]:
-    """One deployment: all of its virtual keys, and a hundred of them. Each was authorized once before: no cold starts."""
+    """One deployment: all of its virtual keys, and a hundred of them. Each was authorized once before."""
     deployment = bench.fleet(HUNDRED_THOUSAND_USED_KEYS)
     few = bench.folder / "few.values"
     with bench.serve(deployment) as service:
