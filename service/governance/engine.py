@@ -36,6 +36,7 @@ class Engine(msgspec.Struct, frozen=True, kw_only=True):
     watch: PolicyWatch
     policies: Policies
     local: LocalDecisions
+    doubts: Doubts
 
 
 def build_engine(
@@ -100,4 +101,5 @@ def build_engine(
         watch=PolicyWatch(settings.database_url, policies, prices),
         policies=policies,
         local=local,
+        doubts=doubts,
     )

@@ -19,6 +19,10 @@ class Doubts:
         self._batcher = batcher
         self._calls: dict[str, tuple[str, ...]] = {}
 
+    @property
+    def request_ids(self) -> list[str]:
+        return list(self._calls)
+
     def add(self, request_id: str, tenant_ids: tuple[str, ...]) -> None:
         self._calls[request_id] = tenant_ids
         if len(self._calls) > _MOST_CALLS:

@@ -153,11 +153,13 @@ def _may_be_booked(call: Call, strikes: Strikes) -> bool:
     if call.times_sent:
         return True
     if call.released == "yes":
-        return False
+        # A Redis that lost the end of its file has the hold back.
+        return _was_forgotten(call, strikes)
     if call.admitted == "refused":
         # Who refused for want of an answer of Redis gives the hold back, given the time and a life to do so.
         was_killed = any(at > call.answered_at for at in strikes.killed_at[call.answered_by])
-        return call.refused_while_degraded and (was_killed or call.hold_seconds < HOLD_SECONDS)
+        is_too_short = call.hold_seconds < HOLD_SECONDS
+        return call.refused_while_degraded and (was_killed or is_too_short or _was_forgotten(call, strikes))
     return True
 
 
@@ -165,8 +167,13 @@ def _must_be_booked(call: Call, strikes: Strikes) -> bool:
     """Held, never reported, and Redis forgot nothing meanwhile."""
     if call.admitted != "held" or call.times_sent or call.released != "no":
         return False
+    return not _was_forgotten(call, strikes, before_seconds=_NOTED_FOR_SECONDS)
+
+
+def _was_forgotten(call: Call, strikes: Strikes, *, before_seconds: float = 0) -> bool:
+    """Whether Redis may have lost what it knew of the call."""
     until = call.answered_at + call.hold_seconds + _BOOKED_WITHIN_SECONDS
-    return not any(call.begun_at - _NOTED_FOR_SECONDS < at < until for at in strikes.redis_lost_at)
+    return any(call.begun_at - before_seconds < at < until for at in strikes.redis_lost_at)
 
 
 def _reported(call: Call) -> Sequence[Amount]:
