@@ -13,6 +13,9 @@ from service.governance.access import Gatekeeper
 from service.governance.alerts import AlertDeliverer, parse_webhooks
 from service.governance.changes.run import Changes
 from service.governance.engine import build_engine
+from service.governance.limits.report import LimitReports
+from service.governance.maintenance.run import Maintainer
+from service.governance.maintenance.work import Retention
 from service.governance.measures import EngineMeasures
 from service.governance.probes import Probes
 from service.governance.quota import QuotaReader
@@ -20,6 +23,7 @@ from service.governance.reconcile import Reconciler
 from service.governance.tree.cache import TreeCache
 from service.governance.tree.entities import EntityReader
 from service.governance.tree.read import TreeReader
+from service.governance.usage_reports import UsageReports
 from service.http.alerts import ALERT_STORE
 from service.http.answers import ANSWERS
 from service.http.audit_logs import AUDIT_STORE
@@ -30,6 +34,7 @@ from service.http.changing import CHANGES
 from service.http.cors import ORIGINS, answer_preflights, name_allowed_origin, parse_origins
 from service.http.customers import MASKED_TREE_READER, TREE_READER
 from service.http.health import LIFECYCLE, PROBES, Lifecycle
+from service.http.limit_reports import LIMIT_REPORTS
 from service.http.malformed import answer_malformed_requests
 from service.http.metrics import MEASURING, metrics
 from service.http.middleware import add_headers, answer_failures
@@ -37,6 +42,8 @@ from service.http.openapi import version
 from service.http.reading import ENTITY_READER
 from service.http.routes import add_routes
 from service.http.tracing import TRACING, trace_requests
+from service.http.usage_events import LEDGER_STORE
+from service.http.usage_reports import USAGE_REPORTS
 from service.http.virtual_keys import QUOTA_READER, ROTATION_COOLDOWN
 from service.http.webhooks import WebhookSender
 from service.settings import Settings
@@ -110,6 +117,17 @@ def build_app(
         if webhooks := parse_webhooks(settings.alert_webhook_url):
             secret = settings.alert_webhook_secret
             loops["alerts"] = AlertDeliverer(store, send_alert, webhooks=webhooks, secret=secret, clock=clock).watch
+        if settings.maintenance_interval_minutes:
+            retention = Retention(settings.ledger_retention, settings.idempotency_days)
+            interval = timedelta(minutes=settings.maintenance_interval_minutes)
+            loops["maintenance"] = Maintainer(
+                store,
+                app[CHANGES],
+                database_url=settings.database_url,
+                retention=retention,
+                interval=interval,
+                clock=clock,
+            ).watch
         background = Background(loops, app[LIFECYCLE])
         async with app[MEASURING].answering_siblings():
             yield
@@ -144,7 +162,9 @@ def _add_readers(
         caches[name] = cache = TreeCache(settings.tree_cache_mb * 1024 * 1024 // share)
         app[key] = TreeReader(store, counters, sealer=sealer if shows_values else None, cache=cache, clock=clock)
     app[ENTITY_READER] = EntityReader(store, counters, sealer=sealer, clock=clock)
-    app[AUDIT_STORE] = app[ALERT_STORE] = store
+    app[AUDIT_STORE] = app[ALERT_STORE] = app[LEDGER_STORE] = store
+    app[LIMIT_REPORTS] = LimitReports(store, counters, clock=clock)
+    app[USAGE_REPORTS] = UsageReports(store, clock=clock)
     app[CHANGES] = Changes(store, sealer=sealer, clock=clock)
     app[QUOTA_READER] = QuotaReader(store, app[ENTITY_READER], sealer=sealer, clock=clock)
     return caches

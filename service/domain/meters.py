@@ -1,14 +1,17 @@
 """Meters: one number held against one limit.
 
 A meter's id is derived from its limit: `budget:<budget id>` counts nano-dollars, `tokens:<rate limit id>` tokens,
-`requests:<rate limit id>` requests, `parallel:<kind>:<owner id>` calls under way.
+`requests:<rate limit id>` requests. `parallel:<kind>:<owner id>` is how many calls are under way.
 """
 
 from datetime import datetime
+from typing import Literal
 
 import msgspec
 
 from service.domain.windows import ResetRule, Window
+
+MeterKind = Literal["budget", "tokens", "requests", "parallel"]
 
 
 class Meter(msgspec.Struct, frozen=True, gc=False):
@@ -63,5 +66,12 @@ def requests_meter_id(rate_limit_id: str) -> str:
     return f"requests:{rate_limit_id}"
 
 
-def parallel_meter_id(kind: str, owner_id: str) -> str:
-    return f"parallel:{kind}:{owner_id}"
+def limit_of_meter(meter_id: str) -> tuple[str, str]:
+    """What is counted, and the id of the limit it is counted against."""
+    kind, _, limit_id = meter_id.partition(":")
+    return kind, limit_id
+
+
+def parallel_meter_id(owner_kind: str, owner_id: str) -> str:
+    """`owner_kind` is `customer`, `team` or `virtual_key`."""
+    return f"parallel:{owner_kind}:{owner_id}"

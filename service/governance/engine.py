@@ -1,13 +1,14 @@
 """The engine of one worker: what decides about calls and books their usage, put together."""
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 
 from service.counters.client import CounterClient
 from service.domain.sealing import Sealer
 from service.governance.admission.authorize import Admission, AdmissionParts, AdmissionSettings
+from service.governance.admission.doubts import Doubts
 from service.governance.admission.reserve import Reserver
 from service.governance.admission.without_redis import LocalDecisions
 from service.governance.holds import KnownHolds
@@ -35,6 +36,7 @@ class Engine(msgspec.Struct, frozen=True, kw_only=True):
     watch: PolicyWatch
     policies: Policies
     local: LocalDecisions
+    doubts: Doubts
 
 
 def build_engine(
@@ -52,8 +54,9 @@ def build_engine(
     prices = PriceBook(store)
     local = LocalDecisions(usage, policy=settings.on_counters_unavailable, shares=settings.replicas * settings.workers)
     group_commit = GroupCommit(store, batcher, measures=measures, clock=clock)
+    doubts = Doubts(batcher)
     expiry = Expiry(
-        ExpiryParts(batcher=batcher, group_commit=group_commit, known_holds=holds, policies=policies),
+        ExpiryParts(batcher=batcher, group_commit=group_commit, known_holds=holds, policies=policies, doubts=doubts),
         expired_holds=settings.expired_holds,
         measures=measures,
         clock=clock,
@@ -65,6 +68,7 @@ def build_engine(
             reserver=Reserver(batcher, usage, expire=expiry.end_expired),
             local=local,
             known_holds=holds,
+            doubts=doubts,
         ),
         settings=AdmissionSettings(
             ttl_seconds=settings.hold_ttl_seconds,
@@ -86,6 +90,7 @@ def build_engine(
             local=local,
         ),
         measures=measures,
+        oldest=timedelta(days=settings.idempotency_days),
         clock=clock,
     )
     return Engine(
@@ -96,4 +101,5 @@ def build_engine(
         watch=PolicyWatch(settings.database_url, policies, prices),
         policies=policies,
         local=local,
+        doubts=doubts,
     )

@@ -86,9 +86,10 @@ DELETE FROM rate_limits WHERE id = ANY (:rate_limit_ids::text[]);
 -- name: carry_usage(meter_ids, epochs, window_starts, used)!
 -- What was used before a meter's period changed counts in its new epoch too; the arrays run in parallel.
 -- Uses meter_windows_pkey.
-INSERT INTO meter_windows AS total (meter_id, epoch, window_start, used)
-SELECT meter_id, epoch, window_start, used
+INSERT INTO meter_windows AS total (meter_id, epoch, window_start, used, carried)
+SELECT meter_id, epoch, window_start, used, used
   FROM unnest(:meter_ids::text[], :epochs::integer[], :window_starts::timestamptz[], :used::bigint[])
        AS carried (meter_id, epoch, window_start, used)
  ORDER BY meter_id
-    ON CONFLICT (meter_id, epoch, window_start) DO UPDATE SET used = total.used + excluded.used, updated_at = now();
+    ON CONFLICT (meter_id, epoch, window_start) DO UPDATE
+   SET used = total.used + excluded.used, carried = total.carried + excluded.carried, updated_at = now();

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from service.domain.inputs.fields import PLAIN_TEXT
+from service.domain.money import MAX_CALL_NANOUSD, NANOUSD_PER_USD
 from service.domain.refusals import invalid
 from service.domain.usage import ReportedStatus
 
@@ -77,6 +78,12 @@ class ReleaseInput(msgspec.Struct, kw_only=True, gc=False):
     """A call that was not made after all."""
 
     request_id: RequestId
+
+
+def check_cost(cost_nanousd: int, path: str = "$") -> None:
+    """Of tokens, by their price. Raises RefusedError for more than a call can cost."""
+    if cost_nanousd > MAX_CALL_NANOUSD:
+        raise invalid(path, f"these tokens cost more than {MAX_CALL_NANOUSD // NANOUSD_PER_USD} US dollars")
 
 
 def check_usage(event: UsageInput, path: str = "$") -> None:

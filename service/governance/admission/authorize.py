@@ -11,7 +11,7 @@ import msgspec
 from service.counters.client import CountersUnavailableError
 from service.domain.decisions import Refusal, Standing, refusal_of
 from service.domain.gates import Candidates, check_headers, check_key, check_tools, find_candidates
-from service.domain.inputs.calls import AuthorizeInput
+from service.domain.inputs.calls import AuthorizeInput, check_cost
 from service.domain.money import usd_to_nanousd
 from service.domain.policy import GlobalPolicy, Limit, Policy, ProviderAccess
 from service.domain.presented import virtual_key_in
@@ -19,6 +19,7 @@ from service.domain.pricing import PricedCall, Tokens
 from service.domain.refusals import conflict
 from service.domain.windows import to_us
 from service.governance.admission.choose import eligible, first_without_room, in_turn
+from service.governance.admission.doubts import Doubts
 from service.governance.admission.reserve import (
     Asked,
     Reserved,
@@ -57,6 +58,7 @@ class AdmissionParts(msgspec.Struct, frozen=True, kw_only=True):
     reserver: Reserver
     local: LocalDecisions
     known_holds: KnownHolds
+    doubts: Doubts
 
 
 class _Call(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,16 +114,17 @@ class Admission:
         """Raises RefusedError for a request id of another call, StoreUnavailableError when Postgres would know."""
         now = self._clock()
         request_id = given.request_id or str(uuid4())
+        self._parts.doubts.end(request_id)
         for attempt in range(_MAX_ATTEMPTS):
             call = await self._pass_gates(given, request_id, now)
             if isinstance(call, Verdict):
                 return call
             try:
                 return await self._decide(call)
-            except StalePolicyError:
+            except StalePolicyError as error:
                 # Told of by the counters before Postgres told.
-                self._parts.policies.forget(call.policy.tenant.id, call.policy.revision + 1)
-                self._parts.policies.forget(call.whole.tenant.id, call.whole.revision + 1)
+                stale = call.policy if error.tenant_id == call.policy.tenant.id else call.whole
+                self._parts.policies.forget(error.tenant_id, stale.revision + 1)
                 if attempt == _MAX_ATTEMPTS - 1:
                     raise StoreUnavailableError("the limits change faster than they are loaded") from None
             except TakenRequestIdError as error:
@@ -247,6 +250,7 @@ class Admission:
         given, policy = call.given, call.policy
         ttl_us = int((given.ttl or self._settings.ttl_seconds) * 1_000_000)
         tokens, cost_nanousd = given.estimated_tokens, self._estimated_cost_nanousd(call, provider)
+        check_cost(cost_nanousd or 0)
         details = HoldDetails(
             policy.tenant.id,
             policy.virtual_key_id,
@@ -294,6 +298,8 @@ class Admission:
         shown = first if may_go_on and first is not None else verdict
         if shown.decision != "counters_unavailable":
             shown.providers = [eligible(each) for each in _shown(order, shown)]
+        if not shown.allowed:
+            self._parts.doubts.add(call.request_id, (call.policy.tenant.id, call.whole.tenant.id))
         shown.degraded = self._settings.on_counters_unavailable
         return shown
 

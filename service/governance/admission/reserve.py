@@ -22,7 +22,11 @@ _MAX_ATTEMPTS = 5
 
 
 class StalePolicyError(Exception):
-    """A counter is of a newer epoch than the policy at hand."""
+    """A counter of the tenant is of a newer epoch than the policy at hand."""
+
+    def __init__(self, tenant_id: str) -> None:
+        super().__init__(tenant_id)
+        self.tenant_id = tenant_id
 
 
 class TakenRequestIdError(Exception):
@@ -102,7 +106,7 @@ class Reserver:
                 # Another replica's clock is ahead: the window it began is the one that counts.
                 now_us = max(now_us, rest)
             elif outcome == "stale":
-                raise StalePolicyError
+                raise StalePolicyError(tenant.id)
             else:
                 raise TakenRequestIdError(outcome)
         raise CountersUnavailableError("the counters change faster than they are loaded")

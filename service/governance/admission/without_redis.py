@@ -48,9 +48,9 @@ class LocalDecisions:
         self._shares = shares
         self._used: dict[tuple[str, int, int], _Used] = {}
         self._taken: dict[tuple[str, int], int] = {}
-        # When each of those that are given back by nobody is over.
-        self._short_windows: dict[tuple[str, int], int] = {}
         self._calls: dict[str, _LocalCall] = {}
+        # Of windows that nobody else counts in.
+        self._window_ends: dict[tuple[str, int], int] = {}
         self._doubted = 0
         self._forget_at_us = 0
 
@@ -75,12 +75,15 @@ class LocalDecisions:
         return self._reserve(asked, limits)
 
     def end(self, request_id: str) -> None:
-        """The call is over: what it held is given back, and what it used is in the ledger."""
+        """The call is over: what it held is given back, but for what no ledger counts."""
         call = self._calls.pop(request_id, None)
         if call is None:
             return
+        # What it used is in the ledger now.
         self._doubted += 1
         for meter_id, window_start_us, amount in call.amounts:
+            if (meter_id, window_start_us) in self._window_ends:
+                continue
             left = self._taken.get((meter_id, window_start_us), 0) - amount
             if left > 0:
                 self._taken[meter_id, window_start_us] = left
@@ -95,20 +98,16 @@ class LocalDecisions:
         if any(each.is_violated and not each.limit.shadow for each in standings):
             return _reserved("refused", asked, standings)
         if asked.reserve and len(self._calls) < _MOST_CALLS:
-            amounts = [(each.limit.meter_id, each.limit.window_start_us, each.requested or 0) for each in standings]
+            amounts = tuple(
+                (each.limit.meter_id, each.limit.window_start_us, each.requested or 0) for each in standings
+            )
+            self._calls[asked.request_id] = _LocalCall(asked.expires_us, amounts)
             for meter_id, window_start_us, amount in amounts:
                 key = meter_id, window_start_us
                 self._taken[key] = self._taken.get(key, 0) + amount
-            # What no ledger counts stays taken for its window.
-            given_back = tuple(
-                taken for taken, each in zip(amounts, standings, strict=True) if not each.limit.is_live_only
-            )
-            self._calls[asked.request_id] = _LocalCall(asked.expires_us, given_back)
-            self._short_windows |= {
-                (each.limit.meter_id, each.limit.window_start_us): each.limit.window_end_us
-                for each in standings
-                if each.limit.is_live_only
-            }
+            for limit in limits:
+                if limit.is_live_only:
+                    self._window_ends[limit.meter_id, limit.window_start_us] = limit.window_end_us
         return _reserved("ok", asked, standings)
 
     def _standings(self, asked: Asked, limits: Sequence[Limit]) -> list[Standing]:
@@ -146,8 +145,8 @@ class LocalDecisions:
         self._forget_at_us = now_us + _TRUSTED_US
         for request_id in [each for each, call in self._calls.items() if call.expires_us <= now_us]:
             self.end(request_id)
-        for key in [key for key, end_us in self._short_windows.items() if end_us <= now_us]:
-            del self._short_windows[key]
+        for key in [each for each, end_us in self._window_ends.items() if end_us <= now_us]:
+            del self._window_ends[key]
             self._taken.pop(key, None)
 
     def _is_counted(self, limit: Limit) -> bool:

@@ -28,11 +28,12 @@ from service.domain.charging import MeterCharge
 from service.domain.meters import Tenant
 from service.domain.usage import UsageEvent
 from service.domain.windows import from_us, to_us
+from service.governance.admission.doubts import Doubts
 from service.governance.background import repeat
 from service.governance.holds import HoldDetails, KnownHolds, decode_details
 from service.governance.measures import EngineMeasures
 from service.governance.policies.cache import GLOBAL_TENANT, Policies
-from service.governance.settlement.charges import ledger_charges, live_uses
+from service.governance.settlement.charges import charges_not_held, ledger_charges, live_uses
 from service.governance.settlement.group_commit import EXPIRED, Booking, GroupCommit
 from service.store.postgres import StoreUnavailableError
 
@@ -53,6 +54,7 @@ class ExpiryParts(msgspec.Struct, frozen=True, kw_only=True):
     group_commit: GroupCommit
     known_holds: KnownHolds
     policies: Policies
+    doubts: Doubts
 
 
 class Expiry:
@@ -79,6 +81,7 @@ class Expiry:
     async def look(self) -> None:
         """Once, at every tenant. Raises StoreUnavailableError, CountersUnavailableError."""
         now_us = to_us(self._clock())
+        await self._parts.doubts.give_back(now_us=now_us)
         # Redis may have lost the list with everything else: what this worker admitted it knows by itself.
         for tenant_id in self._parts.known_holds.tenants():
             await note_holding(self._batcher, tenant_id, now_us=now_us)
@@ -96,6 +99,8 @@ class Expiry:
             start += len(page)
         if done:
             await list_holding(self._batcher, start=start, most=1, done=done, done_before_us=now_us - _QUIET_US)
+        # Nobody notes a call that was not admitted, and holds there alone: it is always looked at.
+        await self.end_expired(GLOBAL_TENANT)
         self._measures.holds_open = holds_open
         if failures:
             raise failures[0]
@@ -133,13 +138,15 @@ class Expiry:
     async def _book(self, expired: Sequence[tuple[Hold, Hold | None]]) -> int:
         """How many were not booked, nor reported, before."""
         bookings: list[Booking] = []
+        everywhere = await self._parts.policies.whole()
         for hold, whole in expired:
             details, charges = decode_details(hold.details), _charges(hold, whole)
+            if whole is None:
+                charges += charges_not_held(details, everywhere)
             uses: tuple[tuple[Tenant, LiveUse], ...] = ()
             if any(charge.live_only for charge in charges):
                 # Redis keeps them where the tenant's counters are laid out now.
                 policy = await self._parts.policies.find_by_id(details.virtual_key_id)
-                everywhere = await self._parts.policies.whole()
                 uses = tuple(live_uses(charges, hold.request_id, details.tenant_id, policy, everywhere))
             tenants = (details.tenant_id,) if whole is None else (details.tenant_id, GLOBAL_TENANT)
             bookings.append(Booking(event=_event(hold, details, charges), held_in=tenants, uses=uses))

@@ -15,12 +15,14 @@ from service.counters.batching import ScriptBatcher
 from service.counters.client import CountersUnavailableError
 from service.counters.holds import LiveUse, Settled, settle
 from service.domain.meters import MeterWindow, Tenant
-from service.domain.usage import UsageEvent
+from service.domain.usage import Charge, UsageEvent
 from service.domain.windows import to_us
 from service.governance.measures import EngineMeasures
-from service.store.ledger import Recorded, record_usage
+from service.store.ledger import Recorded, find_totals, record_usage
 from service.store.postgres import Store, StoreUnavailableError
 from service.store.usage_reports import KnownReport, find_reports
+
+log = structlog.get_logger()
 
 _EVENTS_PER_COMMIT = 500
 _MOST_WAITING = 20_000
@@ -144,7 +146,8 @@ class GroupCommit:
             recorded = await record_usage(connection, list(firsts.values()))
             repeated = [request_id for request_id in firsts if request_id not in recorded.fresh_request_ids]
             known = await find_reports(connection, repeated) if repeated else {}
-        return recorded, known
+            totals = await find_totals(connection, _charges_still_held(batch, recorded)) if repeated else ()
+        return msgspec.structs.replace(recorded, windows=(*recorded.windows, *totals)), known
 
     def _tell(self, batch: Sequence[_Waiting], recorded: Recorded, known: dict[str, KnownReport]) -> None:
         """Beside the next commit: telling Redis takes a round trip."""
@@ -213,6 +216,19 @@ class _TenantNews:
         free = [use for use in self.uses if not use.request_id]
         pieces += [Settled(uses=free[at : at + _ENTRIES_PER_CALL]) for at in range(0, len(free), _ENTRIES_PER_CALL)]
         return pieces
+
+
+def _charges_still_held(batch: Sequence[_Waiting], recorded: Recorded) -> list[Charge]:
+    """Of calls that were booked before: whoever did may not have lived to tell Redis their totals.
+
+    These take the place of what the calls hold.
+    """
+    return [
+        charge
+        for each in batch
+        if each.booking.held_in and each.booking.event.request_id not in recorded.fresh_request_ids
+        for charge in each.booking.event.charges
+    ]
 
 
 def _answers(events: Iterable[UsageEvent], recorded: Recorded, known: Mapping[str, KnownReport]) -> list[BookedAs]:

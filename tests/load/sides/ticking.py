@@ -17,8 +17,8 @@ from pathlib import Path
 
 import msgspec
 
-from service.app import serve
 from service.cli.environment import run
+from service.lifecycle import serve
 from service.settings import load_settings, to_environment
 from tests.load import cores
 from tests.load.bench import Bench, Deployment, Service
