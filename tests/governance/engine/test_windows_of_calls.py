@@ -243,3 +243,24 @@ async def test_usage_of_a_window_that_is_over_is_not_shown_in_the_one_that_is_no
     await worker.report("late", cost=5, occurred_at=began)
     assert await look(worker) == {"budget": (1, 0)}
     assert await windows_of(connection, "budget:b") == [(1, began, 5 * NANO), (1, clock.now, NANO)]
+
+
+async def test_a_call_that_was_lost_and_admitted_elsewhere_is_settled_where_it_holds(
+    new_worker: NewWorker, make: Factory, connection: Connection, redis: Redis
+) -> None:
+    here, there = await make.customer(), await make.customer()
+    await make_key(make, customer_id=here)
+    await make.budget(id="b", customer_id=there)
+    first, second = new_worker(), new_worker()
+    for request_id in ("released", "reported"):
+        await first.authorize(request_id=request_id, estimated_cost=1)
+    await redis.flushall()
+    await connection.execute("UPDATE virtual_keys SET customer_id = $1", there)
+    for worker in (first, second):
+        worker.doubt()
+    for request_id in ("released", "reported"):
+        await second.authorize(request_id=request_id, estimated_cost=1)
+    assert await first.release("released")
+    await first.report("reported", cost=2)
+    answer = await second.authorize(estimated_cost=1e6)
+    assert (standing(answer, "b")["used"], standing(answer, "b")["held"]) == (2, 0)
