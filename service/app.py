@@ -14,6 +14,8 @@ from service.governance.alerts import AlertDeliverer, parse_webhooks
 from service.governance.changes.run import Changes
 from service.governance.engine import build_engine
 from service.governance.limits.report import LimitReports
+from service.governance.maintenance.run import Maintainer
+from service.governance.maintenance.work import Retention
 from service.governance.measures import EngineMeasures
 from service.governance.probes import Probes
 from service.governance.quota import QuotaReader
@@ -115,6 +117,17 @@ def build_app(
         if webhooks := parse_webhooks(settings.alert_webhook_url):
             secret = settings.alert_webhook_secret
             loops["alerts"] = AlertDeliverer(store, send_alert, webhooks=webhooks, secret=secret, clock=clock).watch
+        if settings.maintenance_interval_minutes:
+            retention = Retention(settings.ledger_retention, settings.idempotency_days)
+            interval = timedelta(minutes=settings.maintenance_interval_minutes)
+            loops["maintenance"] = Maintainer(
+                store,
+                app[CHANGES],
+                database_url=settings.database_url,
+                retention=retention,
+                interval=interval,
+                clock=clock,
+            ).watch
         background = Background(loops, app[LIFECYCLE])
         async with app[MEASURING].answering_siblings():
             yield

@@ -62,6 +62,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     alert_webhook_allow_private: Annotated[
         Literal["on", "off"], Meta(description="whether webhooks may be at addresses of private networks")
     ] = "off"
+    ledger_retention: Annotated[int, Meta(ge=0, le=3650, description="days that usage is kept; 0: for ever")] = 400
+    idempotency_days: Annotated[
+        int, Meta(ge=1, le=90, description="days that a repeated request id or Idempotency-Key is known as a repeat")
+    ] = 7
+    maintenance_interval_minutes: Annotated[
+        int, Meta(ge=0, le=1440, description="time between runs of `maintain` in the background; 0: none")
+    ] = 60
     database_pool_size: Annotated[int, Meta(ge=1, le=200, description="Postgres connections per worker")] = 8
     redis_pool_size: Annotated[
         int, Meta(ge=1, le=1000, description="Redis connections per worker and server, each for a batch of calls")

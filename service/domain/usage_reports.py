@@ -13,7 +13,7 @@ GROUP_NAMES: tuple[GroupName, ...] = get_args(GroupName)
 
 
 class UsageSums(msgspec.Struct, kw_only=True):
-    """`errors` are requests that did not succeed, `cached_input_tokens` some of the input tokens; `cost` is in USD."""
+    """`errors` are requests that failed or were cancelled; `cached_input_tokens` are input tokens; `cost` is in USD."""
 
     requests: int
     errors: int

@@ -1,7 +1,7 @@
 """The engine of one worker: what decides about calls and books their usage, put together."""
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 
@@ -90,6 +90,7 @@ def build_engine(
             local=local,
         ),
         measures=measures,
+        oldest=timedelta(days=settings.idempotency_days),
         clock=clock,
     )
     return Engine(

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from functools import cache
 
 from aiohttp import web
 
@@ -64,7 +65,7 @@ _PATH_ID = re.compile(r"\{(\w+)\}")
 
 def add_routes(app: web.Application, *, scopes: Mapping[Handler, RouteScope], log_each: bool) -> None:
     """`scopes` go before those of the table; `log_each`: a line for each request. GET also answers HEAD."""
-    app[DOCUMENT] = encode_document(ROUTES)
+    app[DOCUMENT] = _document()
     app[ROUTE_SCOPES] = {route.handler: route.scope for route in ROUTES} | dict(scopes)
     app[ANSWERS] = Answers({route.handler: operation_id(route) for route in ROUTES}, log_each=log_each)
     for route in ROUTES:
@@ -75,6 +76,13 @@ def add_routes(app: web.Application, *, scopes: Mapping[Handler, RouteScope], lo
             app.router.add_route(route.method, path, route.handler, expect_handler=answer_expectation)
 
 
+@cache
+def _document() -> bytes:
+    """Made once: it is the same for every application, and takes tens of milliseconds."""
+    return encode_document(ROUTES)
+
+
+@cache
 def route_pattern(path: str) -> str:
     """The path as aiohttp takes it. A word that another route has in the place of an id is never an id."""
     parts = path.split("/")

@@ -46,10 +46,11 @@ SELECT windows.meter_id, meters.tenant_id, meters.layout, windows.epoch, windows
 -- True for one connection at a time, to the end of its transaction: one replica reconciles for all.
 SELECT pg_try_advisory_xact_lock(:lock_id::bigint);
 
--- name: record_usage(request_ids, fingerprints, events, charge_request_ids, charge_meter_ids, charge_epochs, charge_window_starts, charge_amounts)
+-- name: record_usage(request_ids, fingerprints, events, charge_request_ids, charge_meter_ids, charge_epochs, charge_window_starts, charge_amounts)^
 -- Writes a batch of usage, all or nothing: events whose request id is new, what they add to their meters' windows, and
 -- the sums of hours and days, and the alerts of thresholds the new totals reach. Answers the new request ids and the
--- absolute total of every window they touched, for the limits that are still there.
+-- absolute total of every window they touched, for the limits that are still there: one row of arrays, the latter in
+-- parallel.
 -- The rows of each table are locked in the order of its key, in one statement, so that concurrent batches cannot
 -- deadlock.
 -- Uses usage_requests_pkey, meter_windows_pkey, usage_hourly_once, usage_daily_once, usage_daily_by_owner_once,
@@ -164,9 +165,10 @@ WITH fresh AS (
         ON CONFLICT ON CONSTRAINT alerts_once DO NOTHING
 )
 SELECT (SELECT coalesce(array_agg(request_id), '{}') FROM fresh) AS fresh_request_ids,
-       meter_id, meters.tenant_id, meters.layout, epoch, window_start, used
-  FROM (SELECT 1) AS always LEFT JOIN (windows
-  JOIN LATERAL meter_tenant(windows.meter_id) AS meters ON true) ON true;
+       coalesce(array_agg(meter_id), '{}') AS meter_ids, coalesce(array_agg(meters.tenant_id), '{}') AS tenant_ids,
+       coalesce(array_agg(meters.layout), '{}') AS layouts, coalesce(array_agg(epoch), '{}') AS epochs,
+       coalesce(array_agg(window_start), '{}') AS window_starts, coalesce(array_agg(used), '{}') AS used
+  FROM windows JOIN LATERAL meter_tenant(windows.meter_id) AS meters ON true;
 
 -- name: find_usage_fingerprints(request_ids)
 -- What was reported under ids that are in the ledger already, and when.

@@ -170,7 +170,7 @@ async def test_a_time_is_that_of_recording(api: TestApi, connection: Connection)
 @pytest.mark.parametrize(
     ("query", "message"),
     [
-        ({"status": "lost"}, "query parameter 'status' must be one of: success, error, cancelled, expired"),
+        ({"status": "lost"}, "query parameter 'status' must be one of: success, error, cancelled, expired, late"),
         ({"cursor": "WzEsLTFd"}, "query parameter 'cursor' must be the next_cursor of a page"),
         ({"cursor": "A"}, "query parameter 'cursor' must be the next_cursor of a page"),
         ({"cursor": "[1,2]"}, "query parameter 'cursor' must be the next_cursor of a page"),

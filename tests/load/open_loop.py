@@ -16,8 +16,6 @@ from tests.load.wrk import LoadError
 
 _RECEIVE_BYTES = 65_536
 _HEAD_END = b"\r\n\r\n"
-# Requests still unanswered this long after the last was due make the round void.
-_FINISH_SECONDS = 10.0
 
 NextBody = Callable[[], bytes]
 
@@ -59,7 +57,10 @@ def answered_status(received: bytes) -> int | None:
 
 
 class OpenLoop:
-    """`connections` to a server, to send the POSTs of `next_body` to `url`."""
+    """`connections` to a server, to send the POSTs of `next_body` to `url`.
+
+    Requests still unanswered `finish_seconds` after the last was due make a round void.
+    """
 
     def __init__(
         self,
@@ -68,12 +69,14 @@ class OpenLoop:
         token: str,
         next_body: NextBody,
         connections: int,
+        finish_seconds: float = 10.0,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         parts = urlsplit(url)
         address = (parts.hostname or "127.0.0.1", parts.port or 80)
         self._head = _head(parts.path, host=parts.netloc, token=token)
         self._next_body = next_body
+        self._finish_seconds = finish_seconds
         self._clock = clock
         self._idle = deque(Connection(address) for _ in range(connections))
         self._busy: set[Connection] = set()
@@ -91,7 +94,7 @@ class OpenLoop:
     def _run(self, *, per_second: float, seconds: float) -> Iterator[float]:
         started = self._clock()
         due = deque(started + number / per_second for number in range(round(per_second * seconds)))
-        deadline = due[-1] + _FINISH_SECONDS
+        deadline = due[-1] + self._finish_seconds
         while due or self._busy:
             now = self._clock()
             if now > deadline:
@@ -99,7 +102,7 @@ class OpenLoop:
             while due and due[0] <= now and self._idle:
                 self._send(due.popleft())
             # To the microsecond, unlike epoll; and only what can happen next is waited for.
-            pause = max(0.0, due[0] - now) if due and self._idle else _FINISH_SECONDS
+            pause = max(0.0, due[0] - now) if due and self._idle else self._finish_seconds
             readable, _, _ = select.select(self._busy, (), (), pause)
             yield from self._finish(readable)
 

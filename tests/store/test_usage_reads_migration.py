@@ -1,4 +1,4 @@
-"""0013: what was recorded before it is in its sums, and what was carried before it is told apart."""
+"""0014: what was recorded before it is in its sums, and what was carried before it is told apart."""
 
 from collections.abc import AsyncIterator
 
@@ -8,7 +8,7 @@ from service.store.migrations import migrate, read_migrations
 from service.store.postgres import Connection, connect
 from tests.store.test_ledger_sums import SUMS, assert_explained
 
-VERSION = 13
+VERSION = 14
 # Three hours of two days, with what the version before kept of them.
 RECORDED = """
     INSERT INTO usage_events (request_id, tenant_id, virtual_key_id, team_id, customer_id, provider, model, status,

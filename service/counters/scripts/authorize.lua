@@ -136,9 +136,10 @@ if reserve then
     local now_held = {}
     for i = 1, checked do
         local before, amount = numbers[2 * i], meters[(i - 1) * SIZE + AMOUNT]
-        if amount ~= '' and (#before > 15 or #amount > 15) then
+        local holds = amount ~= '' and amount ~= '0'
+        if holds and (#before > 15 or #amount > 15) then
             redis.call('HINCRBY', KEYS[2], fields[i], amount)
-        elseif amount ~= '' then
+        elseif holds then
             now_held[#now_held + 1] = fields[i]
             now_held[#now_held + 1] = string.format('%.0f', before + amount)
         end

@@ -29,7 +29,7 @@ from service.store.usage_events import EventFilter, EventPlace, find_last_scanne
 # By how much the clocks of Postgres and of the service may differ, and a report be ahead of both.
 _CLOCKS_APART = timedelta(hours=1)
 # How many events one statement adds up: a fraction of the time a statement may take.
-_EVENTS_PER_STATEMENT = 50_000
+_EVENTS_PER_STATEMENT = 20_000
 
 
 class Live(msgspec.Struct, frozen=True):

@@ -31,8 +31,6 @@ from service.governance.settlement.held import Held, HoldFinder
 from service.governance.settlement.late import Late
 from service.store.postgres import StoreUnavailableError
 
-# Request ids are known for a week: what is older could be booked twice.
-OLDEST_REPORT = timedelta(days=7)
 _AHEAD = timedelta(minutes=5)
 
 ReportStatus = Literal["recorded", "duplicate", "conflict", "unknown_key"]
@@ -62,11 +60,14 @@ class SettlementParts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Settlement:
-    """Books usage and releases calls."""
+    """Books usage and releases calls. Request ids are known for `oldest`: what is older could be booked twice."""
 
-    def __init__(self, parts: SettlementParts, *, measures: EngineMeasures, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, parts: SettlementParts, *, measures: EngineMeasures, oldest: timedelta, clock: Callable[[], datetime]
+    ) -> None:
         self._parts = parts
         self._measures = measures
+        self._oldest = oldest
         self._clock = clock
 
     async def settle(self, events: Sequence[UsageInput], *, in_array: bool = False) -> list[Report]:
@@ -76,7 +77,7 @@ class Settlement:
         """
         now = self._clock()
         for number, event in enumerate(events):
-            _check_time(event, now, f"$[{number}]" if in_array else "$")
+            self._check_time(event, now, f"$[{number}]" if in_array else "$")
         await self._parts.prices.refresh()
         whole = await self._parts.policies.whole()
         policies = await gather(*map(self._policy_of, events))
@@ -110,6 +111,14 @@ class Settlement:
             raise StoreUnavailableError("the counters do not answer") from error
         self._parts.known_holds.end(request_id)
         return True
+
+    def _check_time(self, event: UsageInput, now: datetime, path: str) -> None:
+        if event.occurred_at is None:
+            return
+        if event.occurred_at > now + _AHEAD:
+            raise invalid(f"{path}.occurred_at", "is in the future")
+        if event.occurred_at < now - self._oldest:
+            raise invalid(f"{path}.occurred_at", f"is more than {self._oldest.days} days ago")
 
     async def _policy_of(self, event: UsageInput) -> Policy | None:
         if event.virtual_key is not None:
@@ -224,15 +233,6 @@ class Settlement:
             status = booked_as
         self._measures.usage_events[status] += 1
         return Report(event.request_id, status, event.cost_nanousd, event.priced, late)
-
-
-def _check_time(event: UsageInput, now: datetime, path: str) -> None:
-    if event.occurred_at is None:
-        return
-    if event.occurred_at > now + _AHEAD:
-        raise invalid(f"{path}.occurred_at", "is in the future")
-    if event.occurred_at < now - OLDEST_REPORT:
-        raise invalid(f"{path}.occurred_at", f"is more than {OLDEST_REPORT.days} days ago")
 
 
 def _tokens(event: UsageInput, details: HoldDetails | None) -> tuple[int, int]:

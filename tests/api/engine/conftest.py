@@ -1,12 +1,9 @@
-"""Calls over HTTP, on one database for all tests: a copy for each takes most of the time."""
+"""Calls over HTTP, as a gateway makes them."""
 
 import pytest
 
 from tests.conftest import TestApi
 from tests.gateway import Gateway
-from tests.store.conftest import database_url, shared_database_url
-
-__all__ = ["database_url", "gateway", "shared_database_url"]
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Engines on one database for all tests: a copy for each takes most of the time."""
+"""Workers without HTTP, on the test's stores."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
@@ -13,9 +13,6 @@ from service.settings import Settings
 from service.store.postgres import Store
 from tests.conftest import Clock
 from tests.governance.engine.worker import Worker
-from tests.store.conftest import database_url, shared_database_url
-
-__all__ = ["database_url", "shared_database_url"]
 
 NewWorker = Callable[..., Worker]
 

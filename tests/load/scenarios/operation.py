@@ -10,28 +10,27 @@ import psutil
 from tests.load import cores
 from tests.load.asking import allowed_answer, get, values_of
 from tests.load.bench import Bench, Deployment, Service
-from tests.load.bodies import AUTHORIZE, authorizes_of_each
+from tests.load.bodies import AUTHORIZE
 from tests.load.figures import Floor, Sample
 from tests.load.fleet import Fleet
-from tests.load.open_loop import OpenLoop
-from tests.load.scenarios.authorize import HUNDRED_THOUSAND_KEYS, THOUSAND_KEYS, authorizing
+from tests.load.scenarios.authorize import HUNDRED_THOUSAND_USED_KEYS, authorize_each, authorizing, thousand_keys
 from tests.load.scenarios.scenario import Measure, Scenario
 from tests.load.scenarios.tree import CUSTOMERS
 
+_HUNDRED_THOUSAND_KEYS = Fleet(1000, 10, 10)
 _HUNDRED_KEYS = Fleet(10, 2, 5)
 _PAGE = 100
-_AUTHORIZES_PER_SECOND = 500.0
 
 
 @contextmanager
 def memory_of_tree(bench: Bench) -> Iterator[Sequence[Measure]]:
-    with bench.serve(bench.fleet(HUNDRED_THOUSAND_KEYS)) as service:
+    with bench.serve(bench.fleet(_HUNDRED_THOUSAND_KEYS)) as service:
         yield [Measure("a worker", lambda _: _megabytes_after(service, read_by_pages))]
 
 
 @contextmanager
 def memory(bench: Bench) -> Iterator[Sequence[Measure]]:
-    with bench.serve(bench.fleet(HUNDRED_THOUSAND_KEYS)) as service:
+    with bench.serve(bench.fleet(HUNDRED_THOUSAND_USED_KEYS)) as service:
 
         def use(service: Service) -> None:
             authorize_each(service)
@@ -42,14 +41,14 @@ def memory(bench: Bench) -> Iterator[Sequence[Measure]]:
 
 @contextmanager
 def start(bench: Bench) -> Iterator[Sequence[Measure]]:
-    deployments = {"100 000 keys": HUNDRED_THOUSAND_KEYS, "100 keys": _HUNDRED_KEYS}
+    deployments = {"100 000 keys": _HUNDRED_THOUSAND_KEYS, "100 keys": _HUNDRED_KEYS}
     yield [_starting(bench, label, bench.fleet(fleet)) for label, fleet in deployments.items()]
 
 
 @contextmanager
 def two_workers(bench: Bench) -> Iterator[Sequence[Measure]]:
     """Stores, load and workers all share all cores."""
-    deployment = bench.fleet(THOUSAND_KEYS)
+    deployment = bench.fleet(thousand_keys())
     with (
         bench.everything_everywhere(),
         bench.serve(deployment, workers=2, on=cores.ALL) as two,
@@ -57,13 +56,6 @@ def two_workers(bench: Bench) -> Iterator[Sequence[Measure]]:
     ):
         allowed_answer(two, values_of(two)[0])
         yield [authorizing(bench, two, "2 workers"), authorizing(bench, one, "1 worker")]
-
-
-def authorize_each(service: Service) -> None:
-    values = values_of(service)
-    loop = OpenLoop(service.url + AUTHORIZE, token=service.token, next_body=authorizes_of_each(values), connections=16)
-    loop.measure(per_second=_AUTHORIZES_PER_SECOND, seconds=len(values) / _AUTHORIZES_PER_SECOND)
-    loop.close()
 
 
 def read_by_pages(service: Service) -> None:

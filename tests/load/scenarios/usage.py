@@ -11,7 +11,7 @@ from tests.load.asking import post, values_of
 from tests.load.bench import Bench, Deployment, Service
 from tests.load.bodies import USAGE, usage_body
 from tests.load.figures import Floor, Sample
-from tests.load.scenarios.authorize import THOUSAND_KEYS
+from tests.load.scenarios.authorize import thousand_keys
 from tests.load.scenarios.scenario import Measure, Scenario
 from tests.load.sides.copying import copying
 from tests.load.sides.fixed_body import fixed_body
@@ -23,7 +23,7 @@ _BATCH_CONNECTIONS = 4
 
 @contextmanager
 def one_by_one(bench: Bench) -> Iterator[Sequence[Measure]]:
-    deployment = bench.fleet(THOUSAND_KEYS)
+    deployment = bench.fleet(thousand_keys())
     with bench.serve(deployment) as service:
         answer = post(service, USAGE, usage_body(values_of(service)[0], uuid4().hex))
         with fixed_body(bench, answer, like=service) as fixed:
@@ -35,7 +35,7 @@ def one_by_one(bench: Bench) -> Iterator[Sequence[Measure]]:
 
 @contextmanager
 def arrays(bench: Bench) -> Iterator[Sequence[Measure]]:
-    deployment = bench.fleet(THOUSAND_KEYS)
+    deployment = bench.fleet(thousand_keys())
     with bench.serve(deployment) as service:
         values = values_of(service)
         post(service, USAGE, [usage_body(values[number % len(values)], uuid4().hex) for number in range(_BATCH)])
