@@ -250,6 +250,7 @@ class Admission:
         given, policy = call.given, call.policy
         ttl_us = int((given.ttl or self._settings.ttl_seconds) * 1_000_000)
         tokens, cost_nanousd = given.estimated_tokens, self._estimated_cost_nanousd(call, provider)
+        check_cost(cost_nanousd or 0)
         details = HoldDetails(
             policy.tenant.id,
             policy.virtual_key_id,
@@ -282,28 +283,35 @@ class Admission:
             return None
         priced = PricedCall(model=model, provider_id=provider, virtual_key_id=call.policy.virtual_key_id)
         tokens = Tokens(input_tokens=given.estimated_input_tokens or 0, output_tokens=given.max_output_tokens or 0)
-        cost_nanousd = self._parts.prices.cost_nanousd(priced, tokens)
-        check_cost(cost_nanousd or 0)
-        return cost_nanousd
+        return self._parts.prices.cost_nanousd(priced, tokens)
 
     async def _without_redis(self, call: _Call) -> Verdict:
+        """As `_decide`, from what is known here."""
         order = in_turn(call.candidates.providers, self._draw)
-        provider = order[0].provider if order else call.candidates.provider
-        model = call.candidates.model
-        asked = self._asked(call, provider, has_global=False)
-        limits = call.whole.path(provider, model) + call.policy.path(provider, model)
-        decided = await self._parts.local.decide(asked, limits)
-        if decided is None:
-            verdict = _refused(
-                Refusal("counters_unavailable", "the counters do not answer"), call.request_id, call.now_us, call.policy
-            )
-        else:
-            verdict = self._verdict(call, provider, _Outcome(decided.outcome, (decided,)))
-            verdict.providers = [eligible(each) for each in _shown(order, verdict)]
-        if not verdict.allowed:
+        first: Verdict | None = None
+        for access in order or (None,):
+            provider = call.candidates.provider if access is None else access.provider
+            verdict, may_go_on = await self._decide_here(call, provider)
+            if not may_go_on:
+                break
+            first = first or verdict
+        shown = first if may_go_on and first is not None else verdict
+        if shown.decision != "counters_unavailable":
+            shown.providers = [eligible(each) for each in _shown(order, shown)]
+        if not shown.allowed:
             self._parts.doubts.add(call.request_id, (call.policy.tenant.id, call.whole.tenant.id))
-        verdict.degraded = self._settings.on_counters_unavailable
-        return verdict
+        shown.degraded = self._settings.on_counters_unavailable
+        return shown
+
+    async def _decide_here(self, call: _Call, provider: str | None) -> tuple[Verdict, bool]:
+        """And whether another provider may have room."""
+        model = call.candidates.model
+        limits = call.whole.path(provider, model) + call.policy.path(provider, model)
+        decided = await self._parts.local.decide(self._asked(call, provider, has_global=False), limits)
+        if decided is None:
+            refusal = Refusal("counters_unavailable", "the counters do not answer")
+            return _refused(refusal, call.request_id, call.now_us, call.policy), False
+        return self._verdict(call, provider, _Outcome(decided.outcome, (decided,))), decided.outcome == "refused"
 
     def _verdict(self, call: _Call, provider: str | None, reserved: _Outcome) -> Verdict:
         verdict = Verdict(

@@ -49,10 +49,15 @@ class LocalDecisions:
         self._used: dict[tuple[str, int, int], _Used] = {}
         self._taken: dict[tuple[str, int], int] = {}
         self._calls: dict[str, _LocalCall] = {}
-        # Of windows whose requests nobody else counts.
+        # Of windows that nobody else counts in.
         self._window_ends: dict[tuple[str, int], int] = {}
         self._doubted = 0
         self._forget_at_us = 0
+
+    @property
+    def kept(self) -> int:
+        """Of how many meters and windows something is taken."""
+        return len(self._taken)
 
     async def decide(self, asked: Asked, limits: Sequence[Limit]) -> Reserved | None:
         """None: refused for want of counters."""
@@ -70,7 +75,7 @@ class LocalDecisions:
         return self._reserve(asked, limits)
 
     def end(self, request_id: str) -> None:
-        """The call is over: what it held is given back, but for requests that no ledger counts."""
+        """The call is over: what it held is given back, but for what no ledger counts."""
         call = self._calls.pop(request_id, None)
         if call is None:
             return
@@ -101,7 +106,7 @@ class LocalDecisions:
                 key = meter_id, window_start_us
                 self._taken[key] = self._taken.get(key, 0) + amount
             for limit in limits:
-                if limit.kind == "requests" and limit.is_live_only:
+                if limit.is_live_only:
                     self._window_ends[limit.meter_id, limit.window_start_us] = limit.window_end_us
         return _reserved("ok", asked, standings)
 

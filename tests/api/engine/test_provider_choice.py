@@ -146,6 +146,17 @@ async def test_what_is_shared_and_too_small_for_a_dear_provider_may_do_for_a_che
     assert [each.get("blocked_by", {}).get("level") for each in answer["eligible_providers"]] == [None, "virtual_key"]
 
 
+async def test_what_a_call_would_cost_elsewhere_is_no_fault_of_it(
+    gateway: Gateway, make: Factory, connection: Connection
+) -> None:
+    await make_providers(make, cheap=1, dear=0)
+    await add_prices(connection, dear=1000, cheap=1)
+    answer = await gateway.authorize(model="m", estimated_input_tokens=10**10)
+    assert (decided(answer), answer["provider"]) == (("allow", 200), "cheap")
+    body = {"virtual_key": VALUE, "model": "m", "provider": "dear", "estimated_input_tokens": 10**10}
+    assert (await gateway.send("authorize", body))[0] == 400
+
+
 async def add_prices(connection: Connection, **dollars: int) -> None:
     """Of a million input tokens of the model m, by provider."""
     for provider, price in dollars.items():
