@@ -35,12 +35,13 @@ from service.http.health import LIFECYCLE, PROBES, Lifecycle
 from service.http.malformed import answer_malformed_requests
 from service.http.metrics import MEASURING, metrics
 from service.http.middleware import add_headers, answer_failures
+from service.http.networks import TRUSTED_NETWORKS, Networks
 from service.http.openapi import version
 from service.http.reading import ENTITY_READER
 from service.http.routes import add_routes
 from service.http.tracing import TRACING, trace_requests
 from service.http.virtual_keys import QUOTA_READER, ROTATION_COOLDOWN
-from service.settings import Settings
+from service.settings import Settings, parse_networks
 from service.store.migrations import read_migrations
 from service.store.postgres import open_store
 from service.telemetry.loop_lag import LoopLag
@@ -82,6 +83,7 @@ def build_app(
     app[LIFECYCLE] = Lifecycle()
     app[ROTATION_COOLDOWN] = timedelta(seconds=settings.rotation_cooldown_seconds)
     app[REFUSE_UNKNOWN_FIELDS] = settings.unknown_fields == "refuse"
+    app[TRUSTED_NETWORKS] = Networks(parse_networks(settings.trusted_networks))
     if tracing:
         app[TRACING] = tracing
     if origins := parse_origins(settings.allowed_origins):
