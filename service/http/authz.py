@@ -69,13 +69,13 @@ async def _answer(request: web.Request, tail: str) -> web.Response:
 
 
 async def _call(request: web.Request, tail: str) -> AuthorizeInput:
-    """What the gateway says goes before the body, the body before the URI. Raises ApiError."""
+    """What the gateway says goes before the URI, and the URI before the body, as providers read it. Raises ApiError."""
     headers = _headers(request)
     provider, model = provider_and_model_in(_path(headers, tail))
     body = read_forwarded_body(await _body(request)) if request.body_exists else _NO_BODY
     found: dict[str, Any] = {
         "provider": provider,
-        "model": body.model or model,
+        "model": model or body.model,
         "estimated_input_tokens": body.input_tokens,
         "max_output_tokens": body.max_output_tokens,
         "mcp_tools": body.mcp_tools,

@@ -200,6 +200,9 @@ async def test_a_model_that_is_not_allowed_is_refused_wherever_it_is_named(api: 
     sent = {"x-bf-vk": key["value"]}
     assert (await api.post("/authz", headers=sent, json={"model": "o3"})).status == 403
     assert (await api.get("/authz/v1beta/models/o3:generateContent", headers=sent)).status == 403
+    # Providers whose URI names the model do not look for it in the body.
+    hidden = {"model": "gpt-4o", "contents": []}
+    assert (await api.post("/authz/v1beta/models/o3:generateContent", headers=sent, json=hidden)).status == 403
     # What the gateway says of the URI, and what its client says, are told apart by nothing: neither is believed.
     both = {"X-Original-URI": "/v1beta/models/o3:generateContent", "X-Forwarded-Uri": "/models/gpt-4o:x"}
     assert (await api.get("/authz", headers=sent | both)).status == 403
