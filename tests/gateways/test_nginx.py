@@ -7,6 +7,7 @@ from typing import Any
 
 import aiohttp
 import msgspec
+import openai
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
@@ -193,3 +194,29 @@ async def test_while_the_service_is_down_calls_pass_where_that_is_configured_and
     await service.close()
     assert (await client.chat(key)).status == 200
     assert len(asked_of(mock)) == 1
+
+
+async def test_an_openai_client_needs_only_the_address_and_a_virtual_key(
+    client: Client, key: Any, connection: Connection
+) -> None:
+    async with openai.AsyncOpenAI(base_url=client.url, api_key=key["value"], max_retries=0, timeout=10) as llm:
+        messages: list[Any] = HELLO["messages"]  # type: ignore[assignment]
+        plain = await llm.chat.completions.create(model="gpt-4o", messages=messages)
+        assert plain.choices[0].message.content == " ".join(WORDS)
+        stream = await llm.chat.completions.create(
+            model="gpt-4o", messages=messages, stream=True, stream_options={"include_usage": True}
+        )
+        texts = [chunk.choices[0].delta.content or "" async for chunk in stream if chunk.choices]
+        assert "".join(texts).split() == list(WORDS)
+    events = await booked(connection, number=2)
+    assert [event["input_tokens"] + event["output_tokens"] for event in events] == [PROMPT_TOKENS + len(WORDS)] * 2
+
+
+async def test_an_openai_client_is_told_of_a_refusal_in_its_own_terms(client: Client, operator: TestApi) -> None:
+    limits = {"request_max_limit": 1, "request_reset_duration": "1h"}
+    configs = [{"provider": "openai", "allowed_models": ["*"], "key_ids": ["*"]}]
+    key = await make_entity(operator, "virtual-keys", name="ci-bot", provider_configs=configs, rate_limit=limits)
+    async with openai.AsyncOpenAI(base_url=client.url, api_key=key["value"], max_retries=0, timeout=10) as llm:
+        await llm.models.list()
+        with pytest.raises(openai.RateLimitError, match="request limit exceeded"):
+            await llm.models.list()
