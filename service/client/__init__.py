@@ -9,6 +9,7 @@ async with Governance("http://127.0.0.1:8080", token="gov_…") as governance:
 from service.client.answers import Decision, GovernanceError, RefusedCallError, Report, UnavailableError
 from service.client.call import Call, Ending, Estimate, Options
 from service.client.governance import Governance
+from service.client.usage_reader import UsageReader
 
 __all__ = [
     "Call",
@@ -21,4 +22,5 @@ __all__ = [
     "RefusedCallError",
     "Report",
     "UnavailableError",
+    "UsageReader",
 ]

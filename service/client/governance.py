@@ -1,7 +1,7 @@
 """The service as a program sees it."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from types import TracebackType
 from typing import Any, Literal, TypeVar
 from uuid import uuid4
@@ -67,7 +67,11 @@ class Governance:
         }
         body = {name: value for name, value in fields.items() if value is not None}
         asked = Asked(virtual_key=virtual_key, request_id=request_id or uuid4().hex, body=body, options=options)
-        return Call(asked, Ways(self._authorize, self._settle, self._release, self._spawn))
+        return Call(asked, Ways(self._authorize, self.report, self._release, self._spawn))
+
+    async def report(self, event: Mapping[str, Any]) -> Report:
+        """Usage of a call that was asked for elsewhere, by its `request_id`. Raises GovernanceError."""
+        return _decode_report(await self._sender.send("usage", event))
 
     async def close(self) -> None:
         """Waits for reports that are under way."""
@@ -97,9 +101,6 @@ class Governance:
         except asyncio.CancelledError:
             self._spawn(self._try_to_release(asked.request_id))
             raise
-
-    async def _settle(self, event: dict[str, Any]) -> Report:
-        return _decode_report(await self._sender.send("usage", event))
 
     async def _release(self, request_id: str) -> None:
         await self._sender.send("release", {"request_id": request_id})

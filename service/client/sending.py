@@ -1,7 +1,7 @@
 """Requests to the service, sent again where that is safe: each carries an id that makes the second one a repeat."""
 
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import aiohttp
@@ -28,7 +28,7 @@ class Sender:
         self._sleep = sleep
         self._session: aiohttp.ClientSession | None = None
 
-    async def send(self, path: str, body: dict[str, Any], *, attempts: int | None = None) -> bytes:
+    async def send(self, path: str, body: Mapping[str, Any], *, attempts: int | None = None) -> bytes:
         """The answer. Raises UnavailableError when all attempts fail, GovernanceError for a refusal."""
         for attempt in range(1, attempts or self._attempts):
             try:
@@ -42,7 +42,7 @@ class Sender:
         if self._session is not None:
             await self._session.close()
 
-    async def _post(self, path: str, body: dict[str, Any]) -> bytes:
+    async def _post(self, path: str, body: Mapping[str, Any]) -> bytes:
         try:
             async with self._open_session().post(f"{self._url}/{path}", data=msgspec.json.encode(body)) as response:
                 answer = await response.read()

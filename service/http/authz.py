@@ -39,6 +39,8 @@ _SAID: dict[str, str] = {
     "request_id": "x-governance-request-id",
 }
 _ORIGINAL_URIS = ("x-forwarded-uri", "x-original-uri")
+# What a gateway overwrites or takes out of what its client sent.
+HEADERS_OF_GATEWAYS = frozenset((GATEWAY_TOKEN, *_SAID.values(), *_ORIGINAL_URIS))
 _ONCE = frozenset((OWN_HEADER, *SHARED_HEADERS, *_SAID.values(), *_ORIGINAL_URIS))
 _DENY_STATUSES = {"401": 401, "403": 403}
 _NO_BODY = ForwardedBody()

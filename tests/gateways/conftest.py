@@ -58,3 +58,9 @@ async def key(operator: TestApi) -> Any:
     configs = [{"provider": "openai", "allowed_models": ["*"], "key_ids": ["*"]}]
     limits = {"token_max_limit": 1000, "token_reset_duration": "1h"}
     return await make_entity(operator, "virtual-keys", name="ci-bot", provider_configs=configs, rate_limit=limits)
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session:
+        yield session

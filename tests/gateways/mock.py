@@ -1,24 +1,12 @@
 """The mock upstream that the examples are tried on, in the tests' own process."""
 
-import importlib.util
-from types import ModuleType
 from typing import Any
 
 from aiohttp import web
 
-from tests.gateways.programs import DEPLOY
+from tests.gateways.scripts import load_script
 
-
-def _load() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("mock_llm", DEPLOY / "mock_llm.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-_mock_llm = _load()
+_mock_llm = load_script("mock_llm")
 WORDS: tuple[str, ...] = _mock_llm.WORDS
 
 

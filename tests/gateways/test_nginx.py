@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import msgspec
 import openai
 import pytest
 from aiohttp import web
@@ -15,6 +14,7 @@ from aiohttp.test_utils import TestServer
 from service.store.postgres import Connection
 from tests.api.calls import make_entity, send
 from tests.conftest import TestApi
+from tests.gateways.chat import HELLO, PROMPT_TOKENS, Client
 from tests.gateways.conftest import LLM_KEY, TOKEN
 from tests.gateways.ledger import booked
 from tests.gateways.mock import WORDS, asked_of
@@ -26,41 +26,8 @@ pytestmark = pytest.mark.skipif(
     NGINX is None or not _MODULE.exists(),
     reason="needs nginx and its njs module: apt-get install nginx libnginx-mod-http-js",
 )
-REFUSE = "            # error_page 502 504 = @let_pass;"
-LET_PASS = "            error_page 502 504 = @let_pass;"
-HELLO = {"model": "gpt-4o", "messages": [{"role": "user", "content": "say hello to me"}]}
-PROMPT_TOKENS = 4
-
-
-class Answer(msgspec.Struct, frozen=True):
-    """`text` is all of the body."""
-
-    status: int
-    headers: Any
-    text: str
-
-    @property
-    def body(self) -> Any:
-        return json.loads(self.text)
-
-
-class Client:
-    """Of the gateway."""
-
-    def __init__(self, session: aiohttp.ClientSession, port: int) -> None:
-        self._session = session
-        self.url = f"http://127.0.0.1:{port}/v1"
-
-    async def chat(self, key: Any, *, headers: dict[str, str] | None = None, **fields: Any) -> Answer:
-        sent = {"Authorization": f"Bearer {key['value']}", **(headers or {})}
-        async with self._session.post(f"{self.url}/chat/completions", json=HELLO | fields, headers=sent) as response:
-            return Answer(response.status, response.headers, await response.text())
-
-
-@pytest.fixture
-async def session() -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session:
-        yield session
+_REFUSE = "            # error_page 502 504 = @let_pass;"
+_LET_PASS = "            error_page 502 504 = @let_pass;"
 
 
 @pytest.fixture
@@ -186,7 +153,7 @@ async def test_while_the_service_is_down_calls_are_refused(
     assert asked_of(mock) == []
 
 
-@pytest.mark.parametrize("policy", [{REFUSE: LET_PASS}], ids=["let pass"])
+@pytest.mark.parametrize("policy", [{_REFUSE: _LET_PASS}], ids=["let pass"])
 async def test_while_the_service_is_down_calls_pass_where_that_is_configured_and_refusals_are_still_refusals(
     client: Client, service: TestServer, key: Any, mock: web.Application
 ) -> None:
