@@ -29,24 +29,32 @@ LLM_KEY: web.AppKey[str] = web.AppKey("llm_key", str)
 async def pass_on(request: web.Request) -> web.StreamResponse:
     """The request, its answer, and the report."""
     body, reader, status = await request.read(), UsageReader(), "error"
+    response = web.StreamResponse()
     try:
         async with request.app[LLM].request(
             request.method, request.app[ADDRESS] + request.path_qs, headers=_headers(request), data=body
         ) as answer:
             # What is cut off from here on was probably billed.
             status = "success" if answer.status < 400 else "error"
-            kept = {name: value for name, value in answer.headers.items() if name.lower() not in _HOP_BY_HOP}
-            response = web.StreamResponse(status=answer.status, headers=kept)
+            response.set_status(answer.status)
+            response.headers.update(
+                {name: value for name, value in answer.headers.items() if name.lower() not in _HOP_BY_HOP}
+            )
             await response.prepare(request)
             async for chunk in answer.content.iter_any():
                 reader.feed(chunk)
                 await response.write(chunk)
             await response.write_eof()
-            return response
-    except (aiohttp.ClientError, TimeoutError) as error:
-        return web.json_response({"error": {"message": f"the LLM does not answer: {type(error).__name__}"}}, status=502)
+    except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
+        if not response.prepared:
+            message = f"the LLM does not answer: {type(error).__name__}"
+            return web.json_response({"error": {"message": message}}, status=502)
+        # Half an answer must not look like a whole one.
+        if request.transport is not None:
+            request.transport.abort()
     finally:
         await _report(request, body, status, reader)
+    return response
 
 
 def _headers(request: web.Request) -> dict[str, str]:

@@ -16,6 +16,7 @@ from service.settings import Settings
 from tests.api.calls import make_entity
 from tests.conftest import TestApi
 from tests.gateways.mock import build_mock
+from tests.gateways.reporter import build_reporter
 
 TOKEN = "a-token-of-the-gateway-of-32-characters"
 LLM_KEY = "sk-of-the-provider"
@@ -64,3 +65,16 @@ async def key(operator: TestApi) -> Any:
 async def session() -> AsyncIterator[aiohttp.ClientSession]:
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session:
         yield session
+
+
+@pytest.fixture
+async def reporter(
+    service: TestServer, llm: TestServer, aiohttp_server: Callable[..., Awaitable[TestServer]]
+) -> TestServer:
+    environment = {
+        "GOVERNANCE_URL": f"http://127.0.0.1:{service.port}",
+        "GOVERNANCE_TOKEN": TOKEN,
+        "LLM_URL": f"http://127.0.0.1:{llm.port}",
+        "OPENAI_API_KEY": LLM_KEY,
+    }
+    return await aiohttp_server(build_reporter(environment))

@@ -101,6 +101,17 @@ async def test_a_call_that_failed_is_booked_as_an_error_and_gives_back_what_it_h
     assert (event["status"], event["input_tokens"]) == ("error", 0)
 
 
+async def test_a_client_that_goes_away_in_mid_stream_does_not_get_it_for_free(
+    client: Client, session: aiohttp.ClientSession, key: Any, connection: Connection
+) -> None:
+    sent = {"Authorization": f"Bearer {key['value']}"}
+    async with session.post(f"{client.url}/chat/completions", json=HELLO | {"stream": True}, headers=sent) as response:
+        await response.content.readany()
+        response.close()
+    (event,) = await booked(connection)
+    assert event["status"] == "success"
+
+
 REFUSALS: list[tuple[dict[str, Any], int, str]] = [
     ({"value": "sk-bf-nobody"}, 401, "access_not_found"),
     ({"is_active": False}, 403, "access_blocked"),
@@ -125,6 +136,8 @@ async def test_each_refusal_reaches_the_client_with_its_status_and_body_and_not_
         assert (answer.status, answer.body["type"], answer.body["status_code"]) == (status, kind, status), answer.text
         assert value or f"vk {number} ü" in answer.body["error"]["message"]
         assert ("Retry-After" in answer.headers) == (status in (402, 429))
+        assert ("RateLimit" in answer.headers) == (status == 429)
+        assert answer.headers["X-Governance-Request-Id"]
     assert asked_of(mock) == []
     assert len(await booked(connection, number=2)) == 2
 

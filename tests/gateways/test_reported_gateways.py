@@ -1,7 +1,7 @@
 """Real gateways that cannot read answers, with the usage reporter behind them: asked before, told of after."""
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,6 @@ from tests.gateways.conftest import LLM_KEY, TOKEN
 from tests.gateways.gateways import GATEWAYS, Gateway, running_gateway
 from tests.gateways.ledger import booked
 from tests.gateways.mock import WORDS, asked_of
-from tests.gateways.reporter import build_reporter
 
 CONFIGS = [{"provider": "openai", "allowed_models": ["*"], "key_ids": ["*"]}]
 
@@ -34,19 +33,6 @@ def gateway(request: pytest.FixtureRequest) -> Gateway:
 @pytest.fixture
 def let_pass() -> bool:
     return False
-
-
-@pytest.fixture
-async def reporter(
-    service: TestServer, llm: TestServer, aiohttp_server: Callable[..., Awaitable[TestServer]]
-) -> TestServer:
-    environment = {
-        "GOVERNANCE_URL": f"http://127.0.0.1:{service.port}",
-        "GOVERNANCE_TOKEN": TOKEN,
-        "LLM_URL": f"http://127.0.0.1:{llm.port}",
-        "OPENAI_API_KEY": LLM_KEY,
-    }
-    return await aiohttp_server(build_reporter(environment))
 
 
 @pytest.fixture
