@@ -38,6 +38,7 @@ from service.http.limit_reports import LIMIT_REPORTS
 from service.http.malformed import answer_malformed_requests
 from service.http.metrics import MEASURING, metrics
 from service.http.middleware import add_headers, answer_failures
+from service.http.networks import TRUSTED_NETWORKS, Networks
 from service.http.openapi import version
 from service.http.reading import ENTITY_READER
 from service.http.routes import add_routes
@@ -46,7 +47,7 @@ from service.http.usage_events import LEDGER_STORE
 from service.http.usage_reports import USAGE_REPORTS
 from service.http.virtual_keys import QUOTA_READER, ROTATION_COOLDOWN
 from service.http.webhooks import WebhookSender
-from service.settings import Settings
+from service.settings import Settings, parse_networks
 from service.store.migrations import read_migrations
 from service.store.postgres import Store, open_store
 from service.telemetry.loop_lag import LoopLag
@@ -79,6 +80,7 @@ def build_app(
     app[LIFECYCLE] = Lifecycle()
     app[ROTATION_COOLDOWN] = timedelta(seconds=settings.rotation_cooldown_seconds)
     app[REFUSE_UNKNOWN_FIELDS] = settings.unknown_fields == "refuse"
+    app[TRUSTED_NETWORKS] = Networks(parse_networks(settings.trusted_networks))
     if tracing:
         app[TRACING] = tracing
     if origins := parse_origins(settings.allowed_origins):
