@@ -19,6 +19,7 @@ from service.embedded.state import StateFolderBusy, hold_state_folder
 from service.encryption_key import EncryptionKeyError, load_or_make_encryption_key
 from service.settings import Settings, SettingsError, load_settings
 from service.store.customers import PageQuery, find_customer_page
+from service.store.ledger_days import LedgerBusyError, add_days
 from service.store.migrations import MigrationError, migrate, read_migrations
 from service.store.postgres import connect
 from service.supervisor import PortInUseError, check_port, stop_on_signal, supervise
@@ -40,6 +41,7 @@ async def run_dev(*, port: int, folder: Path, workers: int, say: Say) -> None:
         StateFolderBusy,
         EmbeddedServerError,
         EncryptionKeyError,
+        LedgerBusyError,
         MigrationError,
         PortInUseError,
         SettingsError,
@@ -86,6 +88,7 @@ async def _prepare_database(settings: Settings, say: Say) -> None:
         applied = await migrate(connection, read_migrations())
         if applied:
             say(f"Migrated: {', '.join(applied)}")
+        await add_days(connection, now=datetime.now(UTC))
         if (await find_customer_page(connection, PageQuery(limit=1))).total_count:
             return
         summary = await write_demo_tree(

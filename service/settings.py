@@ -19,6 +19,8 @@ class SettingsError(Exception):
 
 _ORIGIN = r"(\*|[a-zA-Z][a-zA-Z0-9+.-]*://([a-zA-Z0-9.*-]+|\[[0-9a-fA-F:]+\])(:[0-9]{1,5})?)"
 _ORIGINS = rf"^{_ORIGIN}(\s*,\s*{_ORIGIN})*$"
+_WEBHOOK = r"https?://[^\s,#]{1,2000}"
+_WEBHOOKS = rf"^{_WEBHOOK}(\s*,\s*{_WEBHOOK}){{0,4}}$"
 
 _NETWORK = r"[0-9a-fA-F:.]+(/[0-9]{1,3})?"
 _NETWORKS = rf"^{_NETWORK}(\s*,\s*{_NETWORK})*$"
@@ -56,6 +58,23 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     rotation_cooldown_seconds: Annotated[
         int, Meta(ge=0, le=2_592_000, description="how long a rotated virtual key's old value goes on working")
     ] = 0
+    alert_webhook_url: Annotated[
+        str,
+        Meta(pattern=_WEBHOOKS, description="up to five webhooks that alerts of budgets are POSTed to; empty: none"),
+    ] = ""
+    alert_webhook_secret: Annotated[
+        str, Meta(min_length=16, description="signs what webhooks get, needed with them; 16 characters at least")
+    ] = ""
+    alert_webhook_allow_private: Annotated[
+        Literal["on", "off"], Meta(description="whether webhooks may be at addresses of private networks")
+    ] = "off"
+    ledger_retention: Annotated[int, Meta(ge=0, le=3650, description="days that usage is kept; 0: for ever")] = 400
+    idempotency_days: Annotated[
+        int, Meta(ge=1, le=90, description="days that a repeated request id or Idempotency-Key is known as a repeat")
+    ] = 7
+    maintenance_interval_minutes: Annotated[
+        int, Meta(ge=0, le=1440, description="time between runs of `maintain` in the background; 0: none")
+    ] = 60
     database_pool_size: Annotated[int, Meta(ge=1, le=200, description="Postgres connections per worker")] = 8
     redis_pool_size: Annotated[
         int, Meta(ge=1, le=1000, description="Redis connections per worker and server, each for a batch of calls")
@@ -105,6 +124,7 @@ VARIABLES = {
     field: field.upper() if field in _UNPREFIXED else f"GOVERNANCE_{field.upper()}"
     for field in Settings.__struct_fields__
 }
+_SECRET_OF_WEBHOOKS = VARIABLES["alert_webhook_secret"]
 
 
 def load_settings(
@@ -133,6 +153,7 @@ def load_settings(
         if field in values and not _is_url(values[field])
     ]
     faults += _key_faults(values.get("encryption_key", ""))
+    faults += _webhook_faults(values, secret_was_refused=any(fault.startswith(_SECRET_OF_WEBHOOKS) for fault in faults))
     faults += _header_faults(values.get("required_headers", ""))
     faults += _network_faults(values.get("trusted_networks", ""))
     if faults:
@@ -196,6 +217,19 @@ def _key_faults(encryption_key: str) -> list[str]:
     return []
 
 
+def _webhook_faults(values: Mapping[str, Any], *, secret_was_refused: bool) -> list[str]:
+    """`secret_was_refused`: there is one, and what is wrong with it was told already."""
+    urls = values.get("alert_webhook_url", "")
+    if not urls:
+        return []
+    faults = []
+    if not all(_is_url(url.strip()) and urlsplit(url.strip()).hostname for url in urls.split(",")):
+        faults.append(f"{VARIABLES['alert_webhook_url']}: is malformed; allowed: {_EXAMPLES[_WEBHOOKS]}")
+    if "alert_webhook_secret" not in values and not secret_was_refused:
+        faults.append(f"{_SECRET_OF_WEBHOOKS} is not set: webhooks get nothing that is not signed")
+    return faults
+
+
 def _header_faults(required_headers: str) -> list[str]:
     try:
         parse_required_headers(required_headers)
@@ -246,6 +280,7 @@ _HOST = re.compile(r"(\[[0-9a-fA-F:.%]*\]|[^:\[\]]*)(:[0-9]{1,5})?")
 _EXAMPLES = {
     _ORIGINS: "https://app.example.com,https://*.example.com",
     _NETWORKS: "10.0.0.0/8,fd00::/8",
+    _WEBHOOKS: "https://hooks.example.com/budgets,https://…",
     "^postgres(ql)?://": "postgresql://user:password@host:5432/database",
     _REDIS_URLS: "redis://host:6379/0, redis+cluster://host:6379,host:6379, "
     "redis+sentinel://host:26379,host:26379/name-of-the-primary/0, the same with rediss for TLS, or unix:///path",

@@ -1,5 +1,6 @@
-"""Fixtures every test can ask for. Each test has a database of its own and an empty Redis."""
+"""Fixtures every test can ask for. Each test finds an empty database and an empty Redis."""
 
+import asyncio
 import os
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -20,6 +21,7 @@ from service.settings import Settings, load_settings
 from service.store.postgres import Connection, Store, connect, open_store
 from tests.factories import Factory
 from tests.servers import Servers, clone_template, drop_database, plain_client, running_servers
+from tests.shared_database import SharedDatabase
 
 # What is set for a person's own deployment must not reach the tests.
 for variable in list(os.environ):
@@ -53,12 +55,25 @@ def servers(worker_id: str) -> Iterator[Servers]:
             yield running
 
 
+@pytest.fixture(scope="session")
+def shared_database(servers: Servers) -> Iterator[SharedDatabase]:
+    """What is swept after each test."""
+    database = SharedDatabase(asyncio.run(clone_template(servers)))
+    yield database
+    database.close()
+    asyncio.run(drop_database(servers.postgres_url, urlsplit(database.url).path.removeprefix("/")))
+
+
 @pytest.fixture
-async def database_url(servers: Servers) -> AsyncIterator[str]:
-    """A migrated database without rows."""
-    url = await clone_template(servers)
+def database_url(request: pytest.FixtureRequest, servers: Servers, shared_database: SharedDatabase) -> Iterator[str]:
+    """A migrated database without rows; of its own for a test marked `own_database`."""
+    if request.node.get_closest_marker("own_database") is None:
+        yield shared_database.url
+        shared_database.sweep()
+        return
+    url = asyncio.run(clone_template(servers))
     yield url
-    await drop_database(servers.postgres_url, urlsplit(url).path.removeprefix("/"))
+    asyncio.run(drop_database(servers.postgres_url, urlsplit(url).path.removeprefix("/")))
 
 
 @pytest.fixture
@@ -79,6 +94,7 @@ def settings(database_url: str, redis: Redis, servers: Servers) -> Settings:
         encryption_key=ENCRYPTION_KEY,
         auth="off",
         redis_timeout_ms=5000,
+        maintenance_interval_minutes=0,
     )
 
 

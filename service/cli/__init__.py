@@ -5,6 +5,7 @@ import click
 from service.cli.check import check
 from service.cli.config_file import export, import_
 from service.cli.database import demo, encryption_key, migrate
+from service.cli.maintenance import maintain
 from service.cli.prices import prices
 from service.cli.serving import dev, serve, worker
 from service.cli.tokens import token
@@ -25,5 +26,5 @@ def main() -> None:
     """
 
 
-for command in (dev, serve, worker, migrate, check, demo, import_, export, prices, token, encryption_key):
+for command in (dev, serve, worker, migrate, maintain, check, demo, import_, export, prices, token, encryption_key):
     main.add_command(command)

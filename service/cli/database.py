@@ -9,6 +9,7 @@ from service.demo.shape import DemoShape
 from service.demo.write import DemoAlreadyThereError, DemoSummary, write_demo_tree
 from service.domain.sealing import Sealer, new_encryption_key, parse_encryption_key
 from service.settings import Settings
+from service.store.ledger_days import LedgerBusyError, add_days
 from service.store.migrations import MigrationError, migrate as apply_migrations, read_migrations
 from service.store.postgres import StoreUnavailableError
 
@@ -22,7 +23,7 @@ def migrate() -> None:
     settings = read_settings(required=("database_url",))
     try:
         applied = run(_migrate(settings))
-    except (MigrationError, StoreUnavailableError) as error:
+    except (MigrationError, LedgerBusyError, StoreUnavailableError) as error:
         raise click.ClickException(str(error)) from error
     for name in applied:
         click.echo(f"applied {name}")
@@ -59,7 +60,9 @@ def encryption_key() -> None:
 
 async def _migrate(settings: Settings) -> list[str]:
     async with connected(settings) as connection:
-        return await apply_migrations(connection, read_migrations())
+        applied = await apply_migrations(connection, read_migrations())
+        await add_days(connection, now=datetime.now(UTC))
+        return applied
 
 
 async def _demo(settings: Settings, shape: DemoShape) -> DemoSummary:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
-from service.app import serve as serve_until_stopped
 from service.cli.environment import STATE_FOLDER, connected, read_settings, run
 from service.domain.access import ApiToken
+from service.lifecycle import serve as serve_until_stopped
 from service.settings import REQUIRED, Settings, is_loopback
 from service.store.api_tokens import list_api_tokens
 from service.store.postgres import StoreUnavailableError

@@ -58,5 +58,7 @@ def open_counters(settings: Settings) -> CounterClient:
             traffic=traffic,
         )
 
+    if url.kind == "cluster":
+        open_lane(url.addresses[0])  # what is wrong with the URL is told now
     servers = Cluster(url.addresses, open_lane, traffic) if url.kind == "cluster" else OneServer(open_lane(None))
     return CounterClient(ScriptBatcher(servers, traffic))

@@ -53,10 +53,14 @@ def connections_to(url: RedisUrl, address: Address | None, *, timeout_seconds: f
     """
     options = url.options | _common_options(timeout_seconds)
     if url.kind == "sentinel":
-        return Connections(_sentinel_pool(url, options, timeout_seconds=timeout_seconds))
-    if address:
-        options |= {"host": address.host, "port": address.port}
-    return Connections(ConnectionPool(**options))
+        pool = _sentinel_pool(url, options, timeout_seconds=timeout_seconds)
+    else:
+        pool = ConnectionPool(**options | ({"host": address.host, "port": address.port} if address else {}))
+    try:
+        pool.make_connection()  # type: ignore[no-untyped-call]
+    except TypeError:
+        raise ValueError("REDIS_URL has an option that no connection takes") from None
+    return Connections(pool)
 
 
 async def _ensure_connected(connection: AbstractConnection) -> None:

@@ -114,6 +114,7 @@ class _StoredHold(msgspec.Struct, frozen=True, array_like=True):
     meters: tuple[HeldMeter, ...]
 
 
+_decode_count = msgspec.msgpack.Decoder(int).decode
 _decode_admission = msgspec.msgpack.Decoder(Admission).decode
 _decode_holds = msgspec.msgpack.Decoder(list[_StoredHold | bool]).decode
 _decode_expired = msgspec.msgpack.Decoder(tuple[int, int, list[tuple[str, _StoredHold]]]).decode
@@ -161,13 +162,13 @@ def asked_amount(amount: int | None) -> bytes:
     return _encode("" if amount is None else str(amount))
 
 
-async def settle(batcher: ScriptBatcher, tenant: Tenant, settled: Settled, *, now_us: int) -> None:
-    """Idempotent but for uses without an id. Raises CountersUnavailableError."""
+async def settle(batcher: ScriptBatcher, tenant: Tenant, settled: Settled, *, now_us: int) -> int:
+    """How many holds ended. Idempotent but for uses without an id. Raises CountersUnavailableError."""
     states = [(each.meter_id, each.epoch, to_us(each.window_start), str(each.used)) for each in settled.windows]
     forget_us = now_us + FORGET_AFTER_US if settled.remember else 0
     argument = (METERS_TTL_SECONDS, states, settled.ended, forget_us, settled.uses)
     keys = (*_keys(tenant), f"gov:{{{tenant.id}}}:ended")
-    await batcher.run(ScriptCall(_SETTLE, keys, _encode(argument)))
+    return _decode_count(await batcher.run(ScriptCall(_SETTLE, keys, _encode(argument))))
 
 
 async def find_tenants(batcher: ScriptBatcher, request_ids: Sequence[str]) -> dict[str, str]:

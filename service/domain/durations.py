@@ -6,6 +6,7 @@ holds its twin, and a test holds the two together.
 
 import re
 from fractions import Fraction
+from functools import lru_cache
 from typing import Literal
 
 import msgspec
@@ -42,13 +43,14 @@ DURATION_PATTERN = f"quarterly|[0-9]{{1,9}}Q|{RATE_DURATION_PATTERN}"
 ALLOWED = "use a duration from 1s to 10Y such as 30s, 1h30m, 1d, 1w, 1M (month), 1Q or 1Y"
 
 
-class ResetDuration(msgspec.Struct, frozen=True):
+class ResetDuration(msgspec.Struct, frozen=True, gc=False):
     """A parsed reset duration. `calendar_unit` is what calendar alignment snaps to; None for Go durations."""
 
     length_us: int
     calendar_unit: CalendarUnit | None
 
 
+@lru_cache(maxsize=1024)
 def parse_reset_duration(text: str) -> ResetDuration:
     """Parse the wire's grammar. Raises ValueError saying what is allowed."""
     form = _WORDS.get(text, text)

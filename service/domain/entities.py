@@ -27,7 +27,11 @@ class ResetConfig(msgspec.Struct, frozen=True):
 
 
 class Budget(msgspec.Struct, kw_only=True):
-    """A spend ceiling in USD per window; exactly one owner id is present."""
+    """A spend ceiling in USD per window; exactly one owner id is present.
+
+    An alert tells of each of `alert_thresholds`, percents of the limit, once a window. `shadow`: it counts, and
+    refuses nothing.
+    """
 
     id: str
     max_limit: float
@@ -45,13 +49,15 @@ class Budget(msgspec.Struct, kw_only=True):
     provider_config_id: int | UnsetType = UNSET
     model_config_id: str | UnsetType = UNSET
     reset_config: ResetConfig | UnsetType = UNSET
+    alert_thresholds: list[int]
+    shadow: bool
     config_hash: str
     created_at: Instant
     updated_at: Instant
 
 
 class RateLimit(msgspec.Struct, kw_only=True):
-    """A token limit, a request limit, or both, each per window."""
+    """A token limit, a request limit, or both, each per window. `shadow`: it counts, and refuses nothing."""
 
     id: str
     metric: str | UnsetType = UNSET
@@ -63,6 +69,7 @@ class RateLimit(msgspec.Struct, kw_only=True):
     request_reset_duration: str | UnsetType = UNSET
     request_current_usage: int
     request_last_reset: Instant
+    shadow: bool
     config_hash: str
     created_at: Instant
     updated_at: Instant

@@ -13,6 +13,9 @@ MAX_LIMIT_USD = 9e9
 _SURELY_NEAR = 1e12
 _NEAR = 1e-3
 
+# The most that one call can cost: sums of many must fit as well.
+MAX_CALL_NANOUSD = 1_000_000 * NANOUSD_PER_USD
+
 
 def usd_to_nanousd(amount_usd: float) -> int:
     """Convert an amount from the wire, rounding half to even.

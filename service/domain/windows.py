@@ -18,7 +18,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
-class ResetRule(msgspec.Struct, frozen=True):
+class ResetRule(msgspec.Struct, frozen=True, gc=False):
     """When a meter starts anew. `anchored_at` is the creation of its limit, an aware UTC datetime."""
 
     duration: ResetDuration
@@ -28,7 +28,7 @@ class ResetRule(msgspec.Struct, frozen=True):
     quarter_start_month: int = 1
 
 
-class Window(msgspec.Struct, frozen=True):
+class Window(msgspec.Struct, frozen=True, gc=False):
     """Half open: `start <= t < end`, both aware UTC."""
 
     start: datetime

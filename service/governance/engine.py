@@ -1,13 +1,14 @@
 """The engine of one worker: what decides about calls and books their usage, put together."""
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 
 from service.counters.client import CounterClient
 from service.domain.sealing import Sealer
 from service.governance.admission.authorize import Admission, AdmissionParts, AdmissionSettings
+from service.governance.admission.doubts import Doubts
 from service.governance.admission.reserve import Reserver
 from service.governance.admission.without_redis import LocalDecisions
 from service.governance.holds import KnownHolds
@@ -15,7 +16,7 @@ from service.governance.measures import EngineMeasures
 from service.governance.policies.cache import Policies
 from service.governance.policies.prices import PriceBook
 from service.governance.policies.watch import PolicyWatch
-from service.governance.settlement.expiry import Expiry
+from service.governance.settlement.expiry import Expiry, ExpiryParts
 from service.governance.settlement.group_commit import GroupCommit
 from service.governance.settlement.held import HoldFinder
 from service.governance.settlement.late import Late
@@ -35,6 +36,7 @@ class Engine(msgspec.Struct, frozen=True, kw_only=True):
     watch: PolicyWatch
     policies: Policies
     local: LocalDecisions
+    doubts: Doubts
 
 
 def build_engine(
@@ -52,7 +54,13 @@ def build_engine(
     prices = PriceBook(store)
     local = LocalDecisions(usage, policy=settings.on_counters_unavailable, shares=settings.replicas * settings.workers)
     group_commit = GroupCommit(store, batcher, measures=measures, clock=clock)
-    expiry = Expiry(batcher, group_commit, holds, expired_holds=settings.expired_holds, measures=measures, clock=clock)
+    doubts = Doubts(batcher)
+    expiry = Expiry(
+        ExpiryParts(batcher=batcher, group_commit=group_commit, known_holds=holds, policies=policies, doubts=doubts),
+        expired_holds=settings.expired_holds,
+        measures=measures,
+        clock=clock,
+    )
     admission = Admission(
         AdmissionParts(
             policies=policies,
@@ -60,6 +68,7 @@ def build_engine(
             reserver=Reserver(batcher, usage, expire=expiry.end_expired),
             local=local,
             known_holds=holds,
+            doubts=doubts,
         ),
         settings=AdmissionSettings(
             ttl_seconds=settings.hold_ttl_seconds,
@@ -81,6 +90,7 @@ def build_engine(
             local=local,
         ),
         measures=measures,
+        oldest=timedelta(days=settings.idempotency_days),
         clock=clock,
     )
     return Engine(
@@ -91,4 +101,5 @@ def build_engine(
         watch=PolicyWatch(settings.database_url, policies, prices),
         policies=policies,
         local=local,
+        doubts=doubts,
     )

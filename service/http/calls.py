@@ -65,7 +65,7 @@ async def report_usage(request: web.Request) -> web.Response:
     events, is_array = _events(request, raw, warnings)
     for number, event in enumerate(events):
         check_usage(event, f"$[{number}]" if is_array else "$")
-    reports = await request.app[SETTLEMENT].settle(events)
+    reports = await request.app[SETTLEMENT].settle(events, in_array=is_array)
     if is_array:
         return json_response(_reports_json(reports, warnings))
     return json_response(_single_json(reports[0], warnings))

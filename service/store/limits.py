@@ -33,6 +33,8 @@ class BudgetColumns(msgspec.Struct, frozen=True, kw_only=True):
     max_limit_nanousd: int
     reset_duration: str
     quarter_start_month: int | None
+    alert_thresholds: list[int]
+    shadow: bool
 
 
 class StoredBudget(BudgetColumns, frozen=True, kw_only=True):
@@ -46,6 +48,7 @@ class RateLimitColumns(msgspec.Struct, frozen=True, kw_only=True):
     token_reset_duration: str | None = None
     request_max_limit: int | None = None
     request_reset_duration: str | None = None
+    shadow: bool = False
 
 
 class StoredRateLimit(RateLimitColumns, frozen=True, kw_only=True):

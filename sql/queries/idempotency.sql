@@ -1,14 +1,8 @@
 -- First answers to POSTs with an Idempotency-Key.
 
 -- name: claim_idempotency_key(actor, key, fingerprint)$
--- Answers 1 when the key is new; NULL, after waiting for whoever is at it, when it is not. Takes some that are older than
--- seven days out on the way.
--- Uses idempotency_keys_pkey and idempotency_keys_created_at.
-WITH outdated AS (
-    DELETE FROM idempotency_keys
-     WHERE (actor, key) IN (SELECT actor, key FROM idempotency_keys WHERE created_at < now() - interval '7 days'
-                             ORDER BY created_at LIMIT 20 FOR UPDATE SKIP LOCKED)
-)
+-- Answers 1 when the key is new; NULL, after waiting for whoever is at it, when it is not.
+-- Uses idempotency_keys_pkey.
 INSERT INTO idempotency_keys (actor, key, fingerprint, status, answer_sealed)
 VALUES (:actor::text, :key::text, :fingerprint::bytea, 0, '')
     ON CONFLICT (actor, key) DO NOTHING

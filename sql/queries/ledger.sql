@@ -11,6 +11,15 @@ SELECT wanted.meter_id, windows.used
    AND windows.epoch = wanted.epoch
    AND windows.window_start = wanted.window_start;
 
+-- name: find_totals(meter_ids, epochs, window_starts)
+-- The totals of the named windows, once each, for the limits that are still there; the arrays run in parallel.
+-- Uses meter_windows_pkey, budgets_pkey, rate_limits_pkey and tenants_pkey.
+SELECT windows.meter_id, meters.tenant_id, meters.layout, windows.epoch, windows.window_start, windows.used
+  FROM meter_windows AS windows
+  JOIN LATERAL meter_tenant(windows.meter_id) AS meters ON true
+ WHERE (windows.meter_id, windows.epoch, windows.window_start) IN (
+       SELECT * FROM unnest(:meter_ids::text[], :epochs::integer[], :window_starts::timestamptz[]));
+
 -- name: list_recent_meter_windows(look_back, meter_id, epoch, window_start, page_limit)
 -- The totals that changed within look_back, page by page, for the reconciler: those after the given one.
 -- Uses meter_windows_updated_at, budgets_pkey, rate_limits_pkey and tenants_pkey. The server's clock stamps and compares:
@@ -37,12 +46,15 @@ SELECT windows.meter_id, meters.tenant_id, meters.layout, windows.epoch, windows
 -- True for one connection at a time, to the end of its transaction: one replica reconciles for all.
 SELECT pg_try_advisory_xact_lock(:lock_id::bigint);
 
--- name: record_usage(request_ids, fingerprints, events, charge_request_ids, charge_meter_ids, charge_epochs, charge_window_starts, charge_amounts)
+-- name: record_usage(request_ids, fingerprints, events, charge_request_ids, charge_meter_ids, charge_epochs, charge_window_starts, charge_amounts)^
 -- Writes a batch of usage, all or nothing: events whose request id is new, what they add to their meters' windows, and
--- the daily roll-up. Answers the new request ids and the absolute total of every window they touched, for the limits
--- that are still there.
--- The meter rows are locked in id order, in one statement, so that concurrent batches cannot deadlock.
--- Uses usage_requests_pkey, meter_windows_pkey, usage_daily_once, budgets_pkey, rate_limits_pkey and tenants_pkey.
+-- the sums of hours and days, and the alerts of thresholds the new totals reach. Answers the new request ids and the
+-- absolute total of every window they touched, for the limits that are still there: one row of arrays, the latter in
+-- parallel.
+-- The rows of each table are locked in the order of its key, in one statement, so that concurrent batches cannot
+-- deadlock.
+-- Uses usage_requests_pkey, meter_windows_pkey, usage_hourly_once, usage_daily_once, usage_daily_by_owner_once,
+-- alerts_once, budgets_pkey, rate_limits_pkey and tenants_pkey.
 WITH fresh AS (
     INSERT INTO usage_requests (request_id, fingerprint)
     SELECT request_id, fingerprint
@@ -76,17 +88,55 @@ WITH fresh AS (
            output_tokens, cached_input_tokens, cost_nanousd, priced, occurred_at, metadata,
            coalesce(meter_ids, '{}'), coalesce(epochs, '{}'), coalesce(window_starts, '{}'), coalesce(amounts, '{}')
       FROM fresh_events LEFT JOIN charges_by_request USING (request_id)
+), hours AS (
+    SELECT date_trunc('hour', occurred_at, 'UTC') AS hour, tenant_id, virtual_key_id, provider, model, team_id,
+           customer_id, count(*) FILTER (WHERE status <> 'late') AS requests,
+           count(*) FILTER (WHERE status IN ('error', 'cancelled')) AS errors,
+           sum(input_tokens) AS input_tokens, sum(output_tokens) AS output_tokens,
+           sum(cached_input_tokens) AS cached_input_tokens, sum(cost_nanousd) AS cost_nanousd
+      FROM fresh_events
+     GROUP BY 1, 2, 3, 4, 5, 6, 7
+), hourly AS (
+    INSERT INTO usage_hourly AS total (
+           hour, tenant_id, virtual_key_id, provider, model, team_id, customer_id,
+           requests, errors, input_tokens, output_tokens, cached_input_tokens, cost_nanousd)
+    SELECT * FROM hours
+     ORDER BY 1, 2, 3, 4, 5, 6, 7
+        ON CONFLICT ON CONSTRAINT usage_hourly_once DO UPDATE
+       SET requests = total.requests + excluded.requests,
+           errors = total.errors + excluded.errors,
+           input_tokens = total.input_tokens + excluded.input_tokens,
+           output_tokens = total.output_tokens + excluded.output_tokens,
+           cached_input_tokens = total.cached_input_tokens + excluded.cached_input_tokens,
+           cost_nanousd = total.cost_nanousd + excluded.cost_nanousd
 ), daily AS (
     INSERT INTO usage_daily AS total (
            day, tenant_id, virtual_key_id, provider, model, team_id, customer_id,
            requests, errors, input_tokens, output_tokens, cached_input_tokens, cost_nanousd)
-    SELECT (occurred_at AT TIME ZONE 'UTC')::date, tenant_id, virtual_key_id, provider, model, team_id, customer_id,
-           count(*) FILTER (WHERE status <> 'late'), count(*) FILTER (WHERE status IN ('error', 'cancelled')), sum(input_tokens), sum(output_tokens),
-           sum(cached_input_tokens), sum(cost_nanousd)
-      FROM fresh_events
+    SELECT (hour AT TIME ZONE 'UTC')::date, tenant_id, virtual_key_id, provider, model, team_id, customer_id,
+           sum(requests), sum(errors), sum(input_tokens), sum(output_tokens), sum(cached_input_tokens),
+           sum(cost_nanousd)
+      FROM hours
      GROUP BY 1, 2, 3, 4, 5, 6, 7
      ORDER BY 1, 2, 3, 4, 5, 6, 7
         ON CONFLICT ON CONSTRAINT usage_daily_once DO UPDATE
+       SET requests = total.requests + excluded.requests,
+           errors = total.errors + excluded.errors,
+           input_tokens = total.input_tokens + excluded.input_tokens,
+           output_tokens = total.output_tokens + excluded.output_tokens,
+           cached_input_tokens = total.cached_input_tokens + excluded.cached_input_tokens,
+           cost_nanousd = total.cost_nanousd + excluded.cost_nanousd
+), daily_by_owner AS (
+    INSERT INTO usage_daily_by_owner AS total (
+           day, tenant_id, provider, model, team_id, customer_id,
+           requests, errors, input_tokens, output_tokens, cached_input_tokens, cost_nanousd)
+    SELECT (hour AT TIME ZONE 'UTC')::date, tenant_id, provider, model, team_id, customer_id,
+           sum(requests), sum(errors), sum(input_tokens), sum(output_tokens), sum(cached_input_tokens),
+           sum(cost_nanousd)
+      FROM hours
+     GROUP BY 1, 2, 3, 4, 5, 6
+     ORDER BY 1, 2, 3, 4, 5, 6
+        ON CONFLICT ON CONSTRAINT usage_daily_by_owner_once DO UPDATE
        SET requests = total.requests + excluded.requests,
            errors = total.errors + excluded.errors,
            input_tokens = total.input_tokens + excluded.input_tokens,
@@ -102,11 +152,23 @@ WITH fresh AS (
         ON CONFLICT (meter_id, epoch, window_start) DO UPDATE
        SET used = total.used + excluded.used, updated_at = now()
  RETURNING meter_id, epoch, window_start, used
+), fired_alerts AS (
+    -- Whoever locked the window's total first has committed: what it fired is found by the constraint, if not before.
+    INSERT INTO alerts (
+           budget_id, epoch, window_start, threshold_percent, tenant_id, owner_type, owner_id, owner_name, customer_id,
+           team_id, virtual_key_id, max_limit_nanousd, used_nanousd)
+    SELECT budget_id, epoch, window_start, threshold_percent, tenant_id, owner_type, owner_id, owner_name, customer_id,
+           team_id, virtual_key_id, max_limit_nanousd, used
+      FROM windows
+     CROSS JOIN LATERAL reached_thresholds(meter_id, epoch, window_start, used)
+     WHERE meter_id ^@ 'budget:'
+        ON CONFLICT ON CONSTRAINT alerts_once DO NOTHING
 )
 SELECT (SELECT coalesce(array_agg(request_id), '{}') FROM fresh) AS fresh_request_ids,
-       meter_id, meters.tenant_id, meters.layout, epoch, window_start, used
-  FROM (SELECT 1) AS always LEFT JOIN (windows
-  JOIN LATERAL meter_tenant(windows.meter_id) AS meters ON true) ON true;
+       coalesce(array_agg(meter_id), '{}') AS meter_ids, coalesce(array_agg(meters.tenant_id), '{}') AS tenant_ids,
+       coalesce(array_agg(meters.layout), '{}') AS layouts, coalesce(array_agg(epoch), '{}') AS epochs,
+       coalesce(array_agg(window_start), '{}') AS window_starts, coalesce(array_agg(used), '{}') AS used
+  FROM windows JOIN LATERAL meter_tenant(windows.meter_id) AS meters ON true;
 
 -- name: find_usage_fingerprints(request_ids)
 -- What was reported under ids that are in the ledger already, and when.
@@ -117,7 +179,7 @@ SELECT request_id, fingerprint, recorded_at FROM usage_requests WHERE request_id
 -- Events by their ids and the times they were recorded at; the arrays run in parallel.
 -- Uses usage_events_pkey.
 SELECT event.request_id, event.input_tokens, event.output_tokens, event.cached_input_tokens, event.cost_nanousd,
-       event.tenant_id, event.virtual_key_id, event.team_id, event.customer_id,
+       event.tenant_id, event.virtual_key_id, event.team_id, event.customer_id, event.provider, event.model,
        event.charge_meter_ids, event.charge_epochs, event.charge_window_starts, event.charge_amounts
   FROM unnest(:request_ids::text[], :recorded_ats::timestamptz[]) AS asked (request_id, recorded_at)
   JOIN usage_events AS event ON event.recorded_at = asked.recorded_at AND event.request_id = asked.request_id;

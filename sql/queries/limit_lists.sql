@@ -17,7 +17,7 @@ SELECT budgets.id, budgets.tenant_id, budgets.customer_id, budgets.team_id, budg
        budgets.provider_config_id, budgets.model_config_id, budgets.max_limit_nanousd, budgets.reset_duration,
        budgets.quarter_start_month, budgets.anchored_at, budgets.epoch, budgets.override_mode,
        budgets.override_amount_nanousd, budgets.override_cycles_total, budgets.override_anchor_reset,
-       budgets.config_hash, budgets.created_at, budgets.updated_at,
+       budgets.alert_thresholds, budgets.shadow, budgets.config_hash, budgets.created_at, budgets.updated_at,
        coalesce(customers.calendar_aligned, teams.calendar_aligned, keys.calendar_aligned, models.calendar_aligned)
            AS calendar_aligned,
        coalesce(customers.time_zone, teams.time_zone, keys.time_zone, models.time_zone) AS time_zone
@@ -34,7 +34,7 @@ SELECT budgets.id, budgets.tenant_id, budgets.customer_id, budgets.team_id, budg
 -- Uses rate_limits_pkey and the primary keys of the owners' tables.
 SELECT limits.id, limits.tenant_id, limits.metric, limits.token_max_limit, limits.token_reset_duration,
        limits.token_epoch, limits.request_max_limit, limits.request_reset_duration, limits.request_epoch,
-       limits.anchored_at, limits.config_hash, limits.created_at, limits.updated_at,
+       limits.anchored_at, limits.shadow, limits.config_hash, limits.created_at, limits.updated_at,
        coalesce(customers.calendar_aligned, teams.calendar_aligned, keys.calendar_aligned, models.calendar_aligned)
            AS calendar_aligned,
        coalesce(customers.time_zone, teams.time_zone, keys.time_zone, models.time_zone) AS time_zone

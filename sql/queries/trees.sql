@@ -87,7 +87,7 @@ SELECT configs.id, configs.tenant_id, configs.virtual_key_id, keys.name AS virtu
 -- budgets_model_config.
 SELECT id, tenant_id, customer_id, team_id, virtual_key_id, provider_config_id, model_config_id, max_limit_nanousd,
        reset_duration, quarter_start_month, anchored_at, epoch, shadow, override_mode, override_amount_nanousd,
-       override_cycles_total, override_anchor_reset, config_hash, created_at, updated_at
+       override_cycles_total, override_anchor_reset, alert_thresholds, config_hash, created_at, updated_at
   FROM budgets
  WHERE tenant_id = ANY (:tenant_ids::text[]) OR customer_id = ANY (:customer_ids::text[])
     OR team_id = ANY (:team_ids::text[]) OR virtual_key_id = ANY (:virtual_key_ids::text[])

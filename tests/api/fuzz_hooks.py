@@ -49,7 +49,9 @@ UNSAYABLE = re.compile(
             r"is too far in the future",
             r"query parameter 'user_id' cannot be combined with 'from_memory'",
             r"query parameter 'from' must not be after 'to'",
-            r"query parameter 'before_id' must be the id of an entry",
+            r"query parameter 'before_id' must be the id of an (entry|alert)",
+            r"query parameter 'cursor' must be the next_cursor of a page",
+            r"query parameters 'from' and 'to' must be at most \d+ days apart",
         )
     )
 )

@@ -129,6 +129,7 @@ async def test_on_a_database_that_is_not_migrated_it_is_not_ready(
     await drop_database(servers.postgres_url, urlsplit(url).path.removeprefix("/"))
 
 
+@pytest.mark.own_database
 async def test_on_a_database_that_lacks_the_last_migration_it_names_it(api: TestApi, connection: Connection) -> None:
     name = await connection.fetchval(
         "DELETE FROM schema_migrations WHERE version = (SELECT max(version) FROM schema_migrations) RETURNING name"
@@ -136,6 +137,7 @@ async def test_on_a_database_that_lacks_the_last_migration_it_names_it(api: Test
     await wait_for_reason(api, name)
 
 
+@pytest.mark.own_database
 async def test_on_a_database_of_a_newer_version_it_is_ready(
     settings: Settings, connection: Connection, aiohttp_client: Client
 ) -> None:

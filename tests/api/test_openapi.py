@@ -115,7 +115,7 @@ async def test_what_a_change_takes_and_answers_beside_its_body_is_told(document:
 
 async def test_what_is_made_is_linked_to_all_that_can_be_done_with_it(document: Any) -> None:
     made = document["paths"][f"{API}/teams"]["post"]["responses"]["200"]
-    assert set(made["links"]) == {"get_team", "update_team", "delete_team"}
+    assert set(made["links"]) == {"get_team", "update_team", "delete_team", "list_team_limits"}
     expected = {"operationId": "get_team", "parameters": {"team_id": "$response.body#/team/id"}}
     assert made["links"]["get_team"] == expected
     keys = document["paths"][f"{API}/virtual-keys"]["post"]["responses"]["200"]
@@ -208,6 +208,8 @@ async def test_what_is_no_duration_is_not_in_the_document(document: Any, duratio
     [
         ("TeamCreate", {"name": "a", "budget": {}, "budgets": []}),
         ("RateLimitInput", {"token_max_limit": 5}),
+        ("RateLimitInput", {"shadow": True}),
+        ("BudgetInput", {"max_limit": 5, "reset_duration": "1d", "alert_thresholds": [80, 80]}),
         ("RateLimitInput", {"token_max_limit": 5, "token_reset_duration": ""}),
         ("RateLimitInput", {"token_max_limit": 5, "token_reset_duration": "1Q"}),
         ("BudgetInput", {"max_limit": 5, "reset_duration": "1d", "reset_config": {"quarter_start_month": 2}}),

@@ -56,6 +56,14 @@ async def test_each_form_is_a_setting_and_can_be_opened(url: str) -> None:
     await client.close()
 
 
+@pytest.mark.parametrize("url", ["redis://one/0", "redis+cluster://one", "redis+sentinel://one/primary"])
+async def test_an_option_that_no_connection_takes_is_refused_when_it_is_opened(url: str) -> None:
+    database_url = "postgresql://nobody@127.0.0.1:1/none"
+    settings = load_settings({}, database_url=database_url, redis_url=f"{url}?ssl_nonsense=1")
+    with pytest.raises(ValueError, match=r"^REDIS_URL has an option that no connection takes$"):
+        open_counters(settings)
+
+
 @pytest.mark.parametrize("url", ["redis+sentinel://one,two", "redis+sentinel://one/", "unix+cluster://one", "one:6379"])
 def test_other_forms_are_no_setting(url: str) -> None:
     with pytest.raises(SettingsError, match="REDIS_URL"):

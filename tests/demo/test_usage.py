@@ -33,12 +33,13 @@ async def test_the_ledger_adds_up_to_the_meters_and_the_days(
     meters = "SELECT meter_id, epoch, window_start, used FROM meter_windows"
     assert await connection.fetch(f"({CHARGES}) EXCEPT ({meters})") == []
     assert await connection.fetch(f"({meters}) EXCEPT ({CHARGES})") == []
-    days = "SELECT sum(requests), sum(errors), sum(input_tokens), sum(cost_nanousd) FROM usage_daily"
+    sums = "SELECT sum(requests), sum(errors), sum(input_tokens), sum(cost_nanousd) FROM"
     events = (
         "SELECT count(*), count(*) FILTER (WHERE status = 'error'), sum(input_tokens), sum(cost_nanousd) "
         "FROM usage_events"
     )
-    assert await connection.fetch(days) == await connection.fetch(events)
+    for table in ("usage_hourly", "usage_daily", "usage_daily_by_owner"):
+        assert await connection.fetch(f"{sums} {table}") == await connection.fetch(events)
 
 
 async def test_an_event_is_in_the_tenant_of_every_meter_it_was_charged_to(

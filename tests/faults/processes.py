@@ -52,6 +52,10 @@ class Running:
     def workers(self) -> list[psutil.Process]:
         return [process for process in self.family() if "worker" in process.cmdline()]
 
+    def collect(self) -> None:
+        """Once it was killed."""
+        self._process.wait(10)
+
     async def exit_code(self, *, seconds: float = 10) -> int:
         """Raises TimeoutError when it does not end in time."""
 
@@ -86,8 +90,17 @@ def governance(*arguments: str, folder: Path, environment: Mapping[str, str]) ->
 @contextmanager
 def running(*arguments: str, folder: Path, environment: Mapping[str, str]) -> Iterator[Running]:
     """Start a command; when the block ends, it and all it started are killed if they are still there."""
+    command = start(*arguments, folder=folder, environment=environment)
+    try:
+        yield command
+    finally:
+        kill(command)
+
+
+def start(*arguments: str, folder: Path, environment: Mapping[str, str]) -> Running:
+    """Start a command, to be ended by `kill`; what it says goes on at the end of what one before it said there."""
     log = folder / "output.log"
-    with log.open("wb") as output:
+    with log.open("ab") as output:
         process = subprocess.Popen(
             [*_COMMAND, *arguments],
             cwd=folder,
@@ -96,13 +109,15 @@ def running(*arguments: str, folder: Path, environment: Mapping[str, str]) -> It
             stdout=output,
             stderr=subprocess.STDOUT,
         )
-    try:
-        yield Running(process, log)
-    finally:
-        with suppress(psutil.NoSuchProcess):
-            for member in (psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)):
-                member.send_signal(signal.SIGKILL)
-        process.wait(10)
+    return Running(process, log)
+
+
+def kill(command: Running) -> None:
+    """It and all it started, as far as they are there; frozen ones too."""
+    with suppress(psutil.NoSuchProcess):
+        for member in command.family():
+            member.send_signal(signal.SIGKILL)
+    command.collect()
 
 
 async def ask(port: int, path: str) -> tuple[int, Any]:

@@ -1,4 +1,7 @@
-"""A proxy in front of Redis that loses a reply when told to: the command was carried out, and nobody hears of it."""
+"""A proxy in front of Redis that loses a reply when told to: the command was carried out, and nobody hears of it.
+
+Or it holds commands back: who sent them waits, and Redis never hears of them.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -10,12 +13,17 @@ Loss = Literal["silence", "cut"]
 
 
 class LosingProxy:
-    """`lose_next` set: the next reply is swallowed, or the connection is cut in its place."""
+    """`lose_next` set: the next reply is swallowed, or the connection is cut in its place.
+
+    `hold_back` set: commands that name it are not passed on; `held_back` tells when that happened.
+    """
 
     def __init__(self, redis_url: str) -> None:
         self._target = urlsplit(redis_url)
         self.lose_next: Loss | None = None
         self.lost = 0
+        self.hold_back: bytes | None = None
+        self.held_back = asyncio.Event()
         self._serving: set[asyncio.Task[None]] = set()
 
     def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -29,11 +37,11 @@ class LosingProxy:
         await asyncio.gather(*self._serving, return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self._target.scheme == "unix":
-            redis_reader, redis_writer = await asyncio.open_unix_connection(self._target.path)
-        else:
-            host, port = self._target.hostname, self._target.port or 6379
-            redis_reader, redis_writer = await asyncio.open_connection(host, port)
+        try:
+            redis_reader, redis_writer = await self._connect()
+        except OSError:
+            writer.close()  # as it is without a proxy: nobody listens
+            return
         commands = asyncio.create_task(self._pass_on(reader, redis_writer))
         try:
             await self._pass_replies(redis_reader, writer)
@@ -41,6 +49,11 @@ class LosingProxy:
             commands.cancel()
             for stream in (redis_writer, writer):
                 stream.close()
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if self._target.scheme == "unix":
+            return await asyncio.open_unix_connection(self._target.path)
+        return await asyncio.open_connection(self._target.hostname, self._target.port or 6379)
 
     async def _pass_replies(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError):
@@ -56,7 +69,10 @@ class LosingProxy:
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError):
             while commands := await reader.read(65536):
-                writer.write(commands)
+                if self.hold_back is not None and self.hold_back in commands:
+                    self.held_back.set()
+                else:
+                    writer.write(commands)
         writer.close()
 
 

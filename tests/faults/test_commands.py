@@ -55,7 +55,17 @@ def migrated(empty: Governance) -> Governance:
 
 def test_help_names_every_command_and_setting() -> None:
     shown = CliRunner().invoke(main, ["--help"]).output
-    for word in (*VARIABLES.values(), "dev", "serve", "migrate", "check", "demo", "token", "encryption-key"):
+    for word in (
+        *VARIABLES.values(),
+        "dev",
+        "serve",
+        "migrate",
+        "maintain",
+        "check",
+        "demo",
+        "token",
+        "encryption-key",
+    ):
         assert word in shown
     assert str(Path.home()) not in shown
 

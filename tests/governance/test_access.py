@@ -199,6 +199,7 @@ async def test_a_token_is_revoked_once(issue: Issue, connection: Connection) -> 
     assert await connection.fetchval("SELECT count(*) FROM audit_log WHERE action = 'api_token.revoke'") == 1
 
 
+@pytest.mark.own_database
 async def test_what_cannot_be_written_to_the_audit_log_does_not_happen(issue: Issue, connection: Connection) -> None:
     value = await issue("before")
     await connection.execute("ALTER TABLE audit_log RENAME TO away")

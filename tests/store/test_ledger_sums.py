@@ -40,6 +40,13 @@ DAYS = """
            cost_nanousd
       FROM usage_daily ORDER BY 1, 2, 3, 4, 5, 6, 7
 """
+HOURS_IN_LEDGER = DAYS_IN_LEDGER.replace(
+    "(occurred_at AT TIME ZONE 'UTC')::date AS day", "date_trunc('hour', occurred_at, 'UTC') AS hour"
+)
+HOURS = DAYS.replace("day,", "hour,", 1).replace("usage_daily", "usage_hourly")
+OWNERS_DAYS_IN_LEDGER = DAYS_IN_LEDGER.replace("virtual_key_id,", "").replace(", 7", "")
+OWNERS_DAYS = DAYS.replace("virtual_key_id,", "").replace("usage_daily", "usage_daily_by_owner").replace(", 7", "")
+SUMS = ((DAYS, DAYS_IN_LEDGER), (HOURS, HOURS_IN_LEDGER), (OWNERS_DAYS, OWNERS_DAYS_IN_LEDGER))
 
 
 async def assert_explained(connection: Connection, kept: str, derived: str) -> None:
@@ -103,11 +110,11 @@ async def test_writers_at_once_with_overlapping_batches_book_each_request_once(
     assert booked == Counter(reported)
     assert await connection.fetchval("SELECT count(*) FROM usage_events") == len(reported)
     assert await connection.fetchval("SELECT count(*) FROM usage_requests") == len(reported)
-    await assert_explained(connection, TOTALS, CHARGES_IN_LEDGER)
-    await assert_explained(connection, DAYS, DAYS_IN_LEDGER)
+    for kept, derived in ((TOTALS, CHARGES_IN_LEDGER), *SUMS):
+        await assert_explained(connection, kept, derived)
 
 
-async def test_writers_at_once_who_share_nothing_but_daily_sums_do_not_block_each_other_for_good(
+async def test_writers_at_once_who_share_nothing_but_sums_of_time_do_not_block_each_other_for_good(
     connection: Connection, database_url: str
 ) -> None:
     chance = random.Random(3)
@@ -123,7 +130,8 @@ async def test_writers_at_once_who_share_nothing_but_daily_sums_do_not_block_eac
         for writer in range(WRITERS)
     ]
     await asyncio.gather(*(write_batches(database_url, batches) for batches in work))
-    await assert_explained(connection, DAYS, DAYS_IN_LEDGER)
+    for kept, derived in SUMS:
+        await assert_explained(connection, kept, derived)
 
 
 async def test_the_largest_answered_total_of_a_window_is_the_one_that_stands(

@@ -74,6 +74,8 @@ async def test_a_model_config_may_have_many_rate_limits(make_undone: Factory, ow
         {"reset_duration": "1Q"},
         OVERRIDE | ANCHOR,
         {"override_mode": "forever", "override_amount_nanousd": 9 * 10**18},
+        {"alert_thresholds": []},
+        {"alert_thresholds": [1000, 1, *range(50, 58)]},
     ],
 )
 async def test_a_sound_budget_is_stored(make_undone: Factory, team: str, columns: Columns) -> None:
@@ -98,6 +100,12 @@ async def test_a_sound_budget_is_stored(make_undone: Factory, team: str, columns
         ("budgets_override", {"override_mode": "forever"}),
         ("budgets_override", ANCHOR),
         ("budgets_override", OVERRIDE | {"override_mode": "forever"}),
+        ("budgets_alert_thresholds", {"alert_thresholds": [0]}),
+        ("budgets_alert_thresholds", {"alert_thresholds": [1001]}),
+        ("budgets_alert_thresholds", {"alert_thresholds": [50, None]}),
+        ("budgets_alert_thresholds", {"alert_thresholds": [50, 50]}),
+        ("budgets_alert_thresholds", {"alert_thresholds": [[50], [60]]}),
+        ("budgets_alert_thresholds", {"alert_thresholds": list(range(1, 12))}),
         ("budgets_override_mode_check", {"override_mode": "once"}),
         ("budgets_override_amount_nanousd_check", {"override_mode": "forever", "override_amount_nanousd": 0}),
     ],

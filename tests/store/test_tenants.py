@@ -13,7 +13,16 @@ from tests.store.planted_tree import OWNER_COLUMNS, Bumps, plant_tree, revisions
 A = "customer:a-customer"
 
 # What is told of the past is not configuration.
-HISTORY = {"deleted_virtual_keys", "usage_events", "usage_events_default", "usage_daily", "audit_log"}
+HISTORY = {
+    "alerts",
+    "audit_log",
+    "deleted_virtual_keys",
+    "usage_daily",
+    "usage_daily_by_owner",
+    "usage_events",
+    "usage_events_default",
+    "usage_hourly",
+}
 
 # table: the tenant whose row is inserted, changed and deleted, and the three statements
 CHANGES = {

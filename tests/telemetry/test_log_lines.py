@@ -76,6 +76,7 @@ async def test_each_request_is_a_line_when_asked_for_with_nothing_a_client_could
         assert "sesame" not in service.output
 
 
+@pytest.mark.own_database
 async def test_by_default_requests_are_not_logged_and_what_goes_wrong_names_its_request(
     folder: Path, environment: dict[str, str], connection: Connection
 ) -> None:

@@ -31,7 +31,9 @@ MAY_IMPORT = {
     "service.settings": DOMAIN,
     "service.encryption_key": DOMAIN,
     "service.supervisor": SETTINGS | {"service.telemetry"},
-    "service.app": INSIDE | SETTINGS | {"service.http", "service.telemetry"},
+    "service.app": INSIDE | SETTINGS | {"service.background", "service.http", "service.telemetry"},
+    "service.background": {"service.http"},
+    "service.lifecycle": SETTINGS | {"service.app", "service.http", "service.telemetry"},
     "service.dev": DOMAIN
     | SETTINGS
     | {"service.store", "service.demo", "service.embedded", "service.encryption_key"}
@@ -42,7 +44,7 @@ MAY_IMPORT = {
 
 # A library: the only parts of the service that may import it.
 LIBRARY_HOMES = {
-    "aiohttp": {"service.http", "service.app", "service.client"},
+    "aiohttp": {"service.http", "service.app", "service.lifecycle", "service.client"},
     "asyncpg": {"service.store", "service.demo"},
     "aiosql": {"service.store"},
     "redis": {"service.counters"},

@@ -55,6 +55,11 @@ FAULTS: tuple[tuple[Any, str], ...] = (
         "$.governance.budgets[0].reset_duration: invalid reset duration",
     ),
     (
+        of(customers=[ACME], budgets=[MONTHLY | {"alert_thresholds": [80, 80], "customer_id": "acme"}]),
+        "$.governance.budgets[0].alert_thresholds[1]: is in the list twice",
+    ),
+    (of(rate_limits=[{"id": "r", "shadow": True}]), "$.governance.rate_limits[0]: limits neither tokens nor requests"),
+    (
         of(rate_limits=[RATE | {"token_reset_duration": None}]),
         "$.governance.rate_limits[0].token_reset_duration: rate limit token reset duration is required",
     ),

@@ -27,6 +27,12 @@ EVERY_VARIABLE = STORES | {
     "GOVERNANCE_ALLOWED_ORIGINS": "https://app.example.com, https://*.example.com:8443",
     "GOVERNANCE_TRUSTED_NETWORKS": "10.0.0.0/8, fd00::/8",
     "GOVERNANCE_ROTATION_COOLDOWN_SECONDS": "3600",
+    "GOVERNANCE_ALERT_WEBHOOK_URL": "https://hooks.example.com/a?b=c, http://user:password@[2001:db8::1]:8080",
+    "GOVERNANCE_ALERT_WEBHOOK_SECRET": "sixteen or more letters",
+    "GOVERNANCE_ALERT_WEBHOOK_ALLOW_PRIVATE": "on",
+    "GOVERNANCE_LEDGER_RETENTION": "0",
+    "GOVERNANCE_IDEMPOTENCY_DAYS": "30",
+    "GOVERNANCE_MAINTENANCE_INTERVAL_MINUTES": "0",
     "GOVERNANCE_DATABASE_POOL_SIZE": "20",
     "GOVERNANCE_REDIS_POOL_SIZE": "32",
     "GOVERNANCE_REDIS_TIMEOUT_MS": "50",
@@ -67,6 +73,14 @@ BAD_VALUES = [
     ("GOVERNANCE_TRUSTED_NETWORKS", "hunter2", "is malformed", "10.0.0.0/8,fd00::/8"),
     ("GOVERNANCE_TRUSTED_NETWORKS", "10.0.0.1/8", "is no list of networks", "10.0.0.0/8,fd00::/8"),
     ("GOVERNANCE_ROTATION_COOLDOWN_SECONDS", "2592001", "<= 2592000", "0 to 2592000"),
+    ("GOVERNANCE_ALERT_WEBHOOK_URL", "hunter2", "is malformed", "https://hooks.example.com/budgets,https://…"),
+    ("GOVERNANCE_ALERT_WEBHOOK_URL", "ftp://hunter2@a.example", "is malformed", "https://hooks.example.com/budgets"),
+    ("GOVERNANCE_ALERT_WEBHOOK_SECRET", "hunter2", ">= 16", "16 characters at least"),
+    ("GOVERNANCE_ALERT_WEBHOOK_ALLOW_PRIVATE", "hunter2", "invalid", "on | off"),
+    ("GOVERNANCE_LEDGER_RETENTION", "-12", ">= 0", "0 to 3650"),
+    ("GOVERNANCE_LEDGER_RETENTION", "400d", "expected `int`", "0 to 3650"),
+    ("GOVERNANCE_IDEMPOTENCY_DAYS", "98765", "<= 90", "1 to 90"),
+    ("GOVERNANCE_MAINTENANCE_INTERVAL_MINUTES", "98765", "<= 1440", "0 to 1440"),
     ("GOVERNANCE_DATABASE_POOL_SIZE", "98765", "<= 200", "1 to 200"),
     ("GOVERNANCE_REDIS_POOL_SIZE", "98765", "<= 1000", "1 to 1000"),
     ("GOVERNANCE_REDIS_TIMEOUT_MS", "200ms", "expected `int`", "10 to 5000"),
@@ -131,6 +145,27 @@ def test_a_required_variable_that_is_not_set_is_asked_for(field: str, value: str
     environment = {name: text for name, text in STORES.items() if name != variable}
     environment |= {} if value is None else {variable: value}
     assert refusal(environment).startswith(f"{variable} is not set: ")
+
+
+@pytest.mark.parametrize(
+    "urls", ["https://", "https://:443/hunter2", "https://a.example:99999999", "https://a.b, https://"]
+)
+def test_a_webhook_without_a_host_or_port_that_can_be_is_refused(urls: str) -> None:
+    environment = STORES | {"GOVERNANCE_ALERT_WEBHOOK_URL": urls, "GOVERNANCE_ALERT_WEBHOOK_SECRET": "x" * 16}
+    message = refusal(environment)
+    assert message.startswith("GOVERNANCE_ALERT_WEBHOOK_URL: is malformed")
+    assert "hunter2" not in message
+
+
+def test_five_webhooks_are_the_most() -> None:
+    environment = STORES | {"GOVERNANCE_ALERT_WEBHOOK_SECRET": "x" * 16}
+    assert load_settings(environment | {"GOVERNANCE_ALERT_WEBHOOK_URL": ",".join(["https://a.b"] * 5)})
+    assert "is malformed" in refusal(environment | {"GOVERNANCE_ALERT_WEBHOOK_URL": ",".join(["https://a.b"] * 6)})
+
+
+def test_a_webhook_without_a_secret_to_sign_with_is_refused() -> None:
+    message = refusal(STORES | {"GOVERNANCE_ALERT_WEBHOOK_URL": "https://hooks.example.com/hunter2"})
+    assert message == "GOVERNANCE_ALERT_WEBHOOK_SECRET is not set: webhooks get nothing that is not signed"
 
 
 def test_what_a_command_does_not_need_need_not_be_set() -> None:

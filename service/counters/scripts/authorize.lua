@@ -23,7 +23,7 @@
 --          overdue, as refused, but holds have expired that still take room
 --
 -- All or nothing, and safe to repeat: a request id that holds is answered as before. Everything is read and understood
--- before the first write. A Lua number is exact to 2^53: what has more than 15 digits is compared in two parts, and added
+-- before the first write, and that is of the one key that was not read: should it be of another type, nothing is held. A Lua number is exact to 2^53: what has more than 15 digits is compared in two parts, and added
 -- by HINCRBY. The others are added here and written at once: each command of its own costs more than all the rest.
 
 local request_id, fingerprint, details, now_us, expires_us, reserve, checked, packed = unpack(cmsgpack.unpack(ARGV[1]))
@@ -31,9 +31,12 @@ local request_id, fingerprint, details, now_us, expires_us, reserve, checked, pa
 local stored = redis.call('HGET', KEYS[3], request_id)
 if stored == 'e' then return cmsgpack.pack({ 'ended' }) end
 if stored then
-    local hold = cmsgpack.unpack(stored)
-    if hold[1] ~= fingerprint then return cmsgpack.pack({ 'conflict' }) end
-    return cmsgpack.pack({ 'repeated', { hold[2], hold[3], hold[5] } })
+    local is_hold, hold = pcall(cmsgpack.unpack, stored)
+    -- What cannot be read is as good as absent.
+    if is_hold and type(hold) == 'table' and type(hold[5]) == 'string' then
+        if hold[1] ~= fingerprint then return cmsgpack.pack({ 'conflict' }) end
+        return cmsgpack.pack({ 'repeated', { hold[2], hold[3], hold[5] } })
+    end
 end
 
 local ID, FIELD, STATE, KIND, LIMIT, AMOUNT, SIZE = 1, 2, 3, 4, 5, 6, 6
@@ -49,6 +52,8 @@ if total > 0 then
     states, held = redis.call('HMGET', KEYS[1], unpack(ids)), redis.call('HMGET', KEYS[2], unpack(fields))
 end
 
+-- Of what limits allow; 64 bits hold the call's own amount beside it.
+local MOST_HELD = '9200000000000000000'
 -- numbers: used, held, used, held, …
 local numbers, cold, damaged = {}, {}, {}
 for i = 1, total do
@@ -76,7 +81,9 @@ for i = 1, total do
     local kind = meters[at + KIND]
     if not state and (kind == 'l' or kind == 'L') then cold[#cold + 1] = ids[i] end
     local now_held = held[i] or '0'
-    if #now_held > 19 or not string.find(now_held, '^%d+$') then
+    -- No number of Redis, or one that HINCRBY could not add to.
+    if not (string.find(now_held, '^[1-9]%d*$') or now_held == '0')
+        or #now_held > 19 or (#now_held == 19 and now_held > MOST_HELD) then
         damaged[#damaged + 1] = fields[i]
         now_held = '0'
     end
@@ -124,13 +131,15 @@ if refused then
 end
 
 if reserve then
+    redis.call('ZADD', KEYS[4], string.format('%.0f', expires_us), request_id)
     if #damaged > 0 then redis.call('HDEL', KEYS[2], unpack(damaged)) end
     local now_held = {}
     for i = 1, checked do
         local before, amount = numbers[2 * i], meters[(i - 1) * SIZE + AMOUNT]
-        if #before > 15 or #amount > 15 then
+        local holds = amount ~= '' and amount ~= '0'
+        if holds and (#before > 15 or #amount > 15) then
             redis.call('HINCRBY', KEYS[2], fields[i], amount)
-        elseif amount ~= '' then
+        elseif holds then
             now_held[#now_held + 1] = fields[i]
             now_held[#now_held + 1] = string.format('%.0f', before + amount)
         end
@@ -138,7 +147,6 @@ if reserve then
     if #now_held > 0 then redis.call('HSET', KEYS[2], unpack(now_held)) end
     local hold = { fingerprint, expires_us, details, packed, answered, checked }
     redis.call('HSET', KEYS[3], request_id, cmsgpack.pack(hold))
-    redis.call('ZADD', KEYS[4], string.format('%.0f', expires_us), request_id)
     if KEYS[5] then
         -- As long as the id is remembered after it ended.
         local ttl_ms = math.ceil((expires_us - now_us) / 1000) + 600000

@@ -9,8 +9,9 @@
 --          the call still holds, or, with the id '', in any case
 -- Answers  msgpack: how many holds ended
 --
--- Idempotent but for uses with the id '': states are absolute, a hold ends once. Everything is read and understood before
--- the first write. At most 500 states and 500 holds a call.
+-- Idempotent but for uses with the id '': states are absolute, a hold ends once; one that cannot be read gives nothing back.
+-- Everything is read before the first write, and the first writes are those of keys that were not read: a key of another
+-- type stops the script before a counter moved. At most 500 states and 500 holds a call.
 
 local ttl_seconds, states, ended, forget_us, uses = unpack(cmsgpack.unpack(ARGV[1]))
 
@@ -30,10 +31,25 @@ local function is_larger(state, known)
     return state[3] > known[3]
 end
 
+-- Field and amount of each meter the call reserved on.
+local function reserved_by(stored)
+    local hold, reserved = cmsgpack.unpack(stored), {}
+    local meters = cmsgpack.unpack(hold[4])
+    for i = 1, hold[6] do
+        local field, amount = meters[(i - 1) * 6 + 2], meters[(i - 1) * 6 + 6]
+        assert(type(field) == 'string' and string.find(amount, '^%d*$'))
+        reserved[i] = { field, amount }
+    end
+    return reserved
+end
+
 local holds = {}
 for _, request_id in ipairs(ended) do
     local stored = redis.call('HGET', KEYS[3], request_id)
-    if stored and stored ~= 'e' then holds[request_id] = cmsgpack.unpack(stored) end
+    if stored and stored ~= 'e' then
+        local is_hold, reserved = pcall(reserved_by, stored)
+        holds[request_id] = is_hold and reserved or {}
+    end
 end
 
 local now_at, changed = {}, {}
@@ -57,6 +73,42 @@ for _, use in ipairs(uses) do
     end
 end
 
+-- What the calls held is given back: added up first, since each command of its own costs more than the addition. What has
+-- more than 15 digits is not exact in a Lua number, and given back by HINCRBY.
+local given_back, long, count = {}, {}, 0
+local ids, marks, scores = {}, {}, {}
+for request_id, reserved in pairs(holds) do
+    for _, meter in ipairs(reserved) do
+        local field, amount = meter[1], meter[2]
+        if #amount > 15 then
+            long[#long + 1] = { field, amount }
+        elseif amount ~= '' and amount ~= '0' then
+            given_back[field] = (given_back[field] or 0) + amount
+        end
+    end
+    count = count + 1
+    ids[count], marks[2 * count - 1], marks[2 * count] = request_id, request_id, 'e'
+    scores[2 * count - 1], scores[2 * count] = string.format('%.0f', forget_us), request_id
+end
+local left, empty = {}, {}
+for field, amount in pairs(given_back) do
+    local before = redis.call('HGET', KEYS[2], field) or ''
+    if not string.match(before, '^[1-9]%d*$') or #before > 19 then
+        empty[#empty + 1] = field
+    elseif #before > 15 or amount > 999999999999999 then
+        long[#long + 1] = { field, string.format('%.0f', amount) }
+    elseif tonumber(before) <= amount then
+        empty[#empty + 1] = field
+    else
+        left[#left + 1] = field
+        left[#left + 1] = string.format('%.0f', before - amount)
+    end
+end
+
+if count > 0 then
+    if forget_us > 0 then redis.call('ZADD', KEYS[5], unpack(scores)) end
+    redis.call('ZREM', KEYS[4], unpack(ids))
+end
 local fields = {}
 for meter_id in pairs(changed) do
     local state = now_at[meter_id]
@@ -74,51 +126,14 @@ if #fields > 0 then
     redis.call('EXPIRE', KEYS[1], ttl_seconds)
 end
 
--- What the calls held is given back: added up first, since each command of its own costs more than the addition. What has
--- more than 15 digits is not exact in a Lua number, and given back by HINCRBY.
-local given_back, long, count = {}, {}, 0
-local ids, marks, scores = {}, {}, {}
-for request_id, hold in pairs(holds) do
-    local meters = cmsgpack.unpack(hold[4])
-    for i = 1, hold[6] do
-        local field, amount = meters[(i - 1) * 6 + 2], meters[(i - 1) * 6 + 6]
-        if #amount > 15 then
-            long[#long + 1] = { field, amount }
-        elseif amount ~= '' and amount ~= '0' then
-            given_back[field] = (given_back[field] or 0) + amount
-        end
-    end
-    count = count + 1
-    ids[count], marks[2 * count - 1], marks[2 * count] = request_id, request_id, 'e'
-    scores[2 * count - 1], scores[2 * count] = string.format('%.0f', forget_us), request_id
-end
-
 if count > 0 then
-    redis.call('ZREM', KEYS[4], unpack(ids))
-    if forget_us > 0 then
-        redis.call('HSET', KEYS[3], unpack(marks))
-        redis.call('ZADD', KEYS[5], unpack(scores))
-    else
-        redis.call('HDEL', KEYS[3], unpack(ids))
-    end
-end
-for _, each in ipairs(long) do
-    if redis.call('HINCRBY', KEYS[2], each[1], '-' .. each[2]) <= 0 then redis.call('HDEL', KEYS[2], each[1]) end
-end
-local left, empty = {}, {}
-for field, amount in pairs(given_back) do
-    local before = redis.call('HGET', KEYS[2], field) or ''
-    if not string.match(before, '^%d+$') or #before > 19 then
-        empty[#empty + 1] = field
-    elseif #before > 15 or amount > 999999999999999 then
-        if redis.call('HINCRBY', KEYS[2], field, string.format('-%.0f', amount)) <= 0 then empty[#empty + 1] = field end
-    elseif tonumber(before) <= amount then
-        empty[#empty + 1] = field
-    else
-        left[#left + 1] = field
-        left[#left + 1] = string.format('%.0f', before - amount)
-    end
+    if forget_us > 0 then redis.call('HSET', KEYS[3], unpack(marks)) else redis.call('HDEL', KEYS[3], unpack(ids)) end
 end
 if #empty > 0 then redis.call('HDEL', KEYS[2], unpack(empty)) end
 if #left > 0 then redis.call('HSET', KEYS[2], unpack(left)) end
+for _, each in ipairs(long) do
+    local after = redis.pcall('HINCRBY', KEYS[2], each[1], '-' .. each[2])
+    -- What is no number holds nothing.
+    if type(after) == 'table' or after <= 0 then redis.call('HDEL', KEYS[2], each[1]) end
+end
 return cmsgpack.pack(count)

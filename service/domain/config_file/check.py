@@ -106,9 +106,9 @@ def _check_budget(placed: PlacedEntry) -> None:
 def _check_rate_limit(placed: PlacedEntry) -> None:
     entry: RateLimitEntry = placed.entry
     given = rate_limit_input(entry)
-    check_rate_limit(given, placed.path)
     if given.is_empty:
         raise invalid(placed.path, "limits neither tokens nor requests")
+    check_rate_limit(given, placed.path)
     other = {"tokens": entry.request_max_limit, "requests": entry.token_max_limit}.get(entry.metric or "")
     own = {"tokens": entry.token_max_limit, "requests": entry.request_max_limit}.get(entry.metric or "", 1)
     if other is not None or own is None:

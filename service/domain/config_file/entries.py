@@ -10,6 +10,7 @@ from msgspec import Meta
 
 from service.domain.entities import Instant
 from service.domain.inputs.fields import (
+    AlertThresholds,
     Count,
     Description,
     Duration,
@@ -21,7 +22,7 @@ from service.domain.inputs.fields import (
     TimeZone,
     Weight,
 )
-from service.domain.inputs.limits import ResetConfigInput
+from service.domain.inputs.limits import DEFAULT_ALERT_THRESHOLDS, ResetConfigInput
 from service.domain.inputs.lists import EVERYTHING, Items
 from service.domain.inputs.mcp_clients import ConnectionString, ConnectionType
 from service.domain.inputs.model_configs import Metric
@@ -58,6 +59,8 @@ class BudgetEntry(Entry, frozen=True, kw_only=True):
     override_amount: LimitUsd | None = None
     override_cycles_total: Annotated[int, Meta(ge=1, le=10_000)] | None = None
     override_anchor_reset: Instant | None = None
+    alert_thresholds: AlertThresholds = msgspec.field(default_factory=lambda: [*DEFAULT_ALERT_THRESHOLDS])
+    shadow: bool = False
     customer_id: OwnerId = ""
     team_id: OwnerId = ""
     virtual_key_id: OwnerId = ""
@@ -74,6 +77,7 @@ class RateLimitEntry(Entry, frozen=True, kw_only=True):
     token_reset_duration: Duration | None = None
     request_max_limit: Count | None = None
     request_reset_duration: Duration | None = None
+    shadow: bool = False
 
 
 class LimitedEntry(Entry, frozen=True, kw_only=True):

@@ -181,6 +181,7 @@ def rate_limit_input(rate_limit: RateLimitEntry) -> IdentifiedRateLimit:
         token_reset_duration=rate_limit.token_reset_duration,
         request_max_limit=rate_limit.request_max_limit,
         request_reset_duration=rate_limit.request_reset_duration,
+        shadow=rate_limit.shadow,
     )
 
 
@@ -203,6 +204,8 @@ def _budget(budget: BudgetEntry) -> IdentifiedBudget:
         max_limit=budget.max_limit,
         reset_duration=budget.reset_duration,
         reset_config=budget.reset_config,
+        alert_thresholds=budget.alert_thresholds,
+        shadow=budget.shadow,
     )
 
 
@@ -217,5 +220,9 @@ def _rule(rate_limit: RateLimitEntry) -> IdentifiedRateRule:
     else:
         maximum, duration = rate_limit.request_max_limit, rate_limit.request_reset_duration
     return IdentifiedRateRule(
-        id=rate_limit.id, metric=rate_limit.metric or "requests", max_limit=maximum or 1, reset_duration=duration or ""
+        id=rate_limit.id,
+        metric=rate_limit.metric or "requests",
+        max_limit=maximum or 1,
+        reset_duration=duration or "",
+        shadow=rate_limit.shadow,
     )

@@ -1,5 +1,6 @@
 """What gateways ask and report: a call before it is made, its usage after it, and one that was not made."""
 
+import re
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -7,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from service.domain.inputs.fields import PLAIN_TEXT
+from service.domain.money import MAX_CALL_NANOUSD, NANOUSD_PER_USD
 from service.domain.refusals import invalid
 from service.domain.usage import ReportedStatus
 
@@ -15,6 +17,8 @@ MOST_EVENTS = 1000
 _MOST_TOOLS = 1000
 _MOST_HEADERS = 200
 _LONGEST_METADATA_BYTES = 8192
+# A NUL as it is encoded; behind a backslash of its own it is a text that says so.
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 Text = Annotated[str, Meta(min_length=1, max_length=255, pattern=PLAIN_TEXT)]
 # The ledger has ids of 255 characters, some with a suffix of its own.
@@ -76,11 +80,17 @@ class ReleaseInput(msgspec.Struct, kw_only=True, gc=False):
     request_id: RequestId
 
 
+def check_cost(cost_nanousd: int, path: str = "$") -> None:
+    """Of tokens, by their price. Raises RefusedError for more than a call can cost."""
+    if cost_nanousd > MAX_CALL_NANOUSD:
+        raise invalid(path, f"these tokens cost more than {MAX_CALL_NANOUSD // NANOUSD_PER_USD} US dollars")
+
+
 def check_usage(event: UsageInput, path: str = "$") -> None:
     """Raises RefusedError for what the types do not say."""
     if event.virtual_key is None and event.virtual_key_id is None:
         raise invalid(f"{path}.virtual_key", "one of 'virtual_key' and 'virtual_key_id' is required")
     if event.metadata is not None:
         encoded = msgspec.json.encode(event.metadata)
-        if len(encoded) > _LONGEST_METADATA_BYTES or b"\\u0000" in encoded:
+        if len(encoded) > _LONGEST_METADATA_BYTES or _NUL.search(encoded):
             raise invalid(f"{path}.metadata", f"holds more than {_LONGEST_METADATA_BYTES} bytes, or control characters")

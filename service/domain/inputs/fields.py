@@ -43,5 +43,15 @@ TimeZone = Annotated[
 # From a nano-dollar on.
 LimitUsd = Annotated[float, Meta(ge=1e-9, le=9e9, description="US dollars")]
 Count = Annotated[int, Meta(gt=0, le=2**53 - 1)]
+# Percents of a budget's limit; the schema holds the same bounds.
+AlertThresholds = Annotated[
+    list[Annotated[int, Meta(ge=1, le=1000)]],
+    Meta(
+        max_length=10,
+        description="percents of the limit that alerts tell of, once a window each; empty: none",
+        extra_json_schema={"uniqueItems": True},
+    ),
+]
+Shadow = Annotated[bool, Meta(description="whether the limit only counts, and refuses nothing")]
 Parallel = Annotated[int, Meta(gt=0, le=2**31 - 1, description="calls under way at the same time")]
 Weight = Annotated[float, Meta(ge=0, le=1e9)]

@@ -7,11 +7,23 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from service.domain.durations import parse_reset_duration
-from service.domain.inputs.fields import Count, Duration, Id, LimitUsd, Parallel, RateLimitDuration, TimeZone
+from service.domain.inputs.fields import (
+    AlertThresholds,
+    Count,
+    Duration,
+    Id,
+    LimitUsd,
+    Parallel,
+    RateLimitDuration,
+    Shadow,
+    TimeZone,
+)
 from service.domain.money import usd_to_nanousd
 from service.domain.refusals import invalid
 
 _MOST_BUDGETS = 50
+# Of a new budget; the column has the same default.
+DEFAULT_ALERT_THRESHOLDS = (50, 80, 100)
 
 
 class ResetConfigInput(msgspec.Struct, frozen=True):
@@ -19,12 +31,17 @@ class ResetConfigInput(msgspec.Struct, frozen=True):
 
 
 class BudgetInput(msgspec.Struct, frozen=True, kw_only=True):
-    """A budget as it should be. `id` names one that is there; without it `reset_duration` does."""
+    """A budget as it should be. `id` names one that is there; without it `reset_duration` does.
+
+    `reset_config`, `alert_thresholds` and `shadow` stay when they are left out.
+    """
 
     max_limit: LimitUsd
     reset_duration: Duration
     id: Id | UnsetType = UNSET
     reset_config: ResetConfigInput | UnsetType | None = UNSET
+    alert_thresholds: AlertThresholds | UnsetType | None = UNSET
+    shadow: Shadow | UnsetType | None = UNSET
     calendar_aligned: Annotated[bool, Meta(description="deprecated: the owner's counts")] | UnsetType = UNSET
 
     @property
@@ -37,12 +54,16 @@ class BudgetInput(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RateLimitInput(msgspec.Struct, frozen=True, kw_only=True):
-    """A rate limit as it should be: a maximum with its duration, or both pairs; without any maximum it means none."""
+    """A rate limit as it should be: a maximum with its duration, or both pairs; without any maximum it means none.
+
+    `shadow` stays when it is left out.
+    """
 
     token_max_limit: Count | None = None
     token_reset_duration: RateLimitDuration | None = None
     request_max_limit: Count | None = None
     request_reset_duration: RateLimitDuration | None = None
+    shadow: Shadow | UnsetType | None = UNSET
     calendar_aligned: Annotated[bool, Meta(description="deprecated: the owner's counts")] | UnsetType = UNSET
 
     @property
@@ -62,11 +83,14 @@ class SingleBudgetInput(msgspec.Struct, frozen=True, kw_only=True):
     max_limit: LimitUsd | UnsetType = UNSET
     reset_duration: Duration | UnsetType = UNSET
     reset_config: ResetConfigInput | UnsetType | None = UNSET
+    alert_thresholds: AlertThresholds | UnsetType | None = UNSET
+    shadow: Shadow | UnsetType | None = UNSET
     calendar_aligned: Annotated[bool, Meta(description="deprecated: the owner's counts")] | UnsetType = UNSET
 
     @property
     def is_empty(self) -> bool:
-        return self.max_limit is UNSET and self.reset_duration is UNSET and self.reset_config is UNSET
+        fields = (self.max_limit, self.reset_duration, self.reset_config, self.alert_thresholds, self.shadow)
+        return all(field is UNSET for field in fields)
 
 
 class LimitsInput(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,7 +131,7 @@ def check_budgets(budgets: Sequence[BudgetInput], path: str) -> None:
 
 
 def check_rate_limit(rate_limit: RateLimitInput, path: str) -> None:
-    """Raises RefusedError for a maximum without a duration, and for what is none."""
+    """Raises RefusedError for a maximum without a duration, for what is none, and for `shadow` without a maximum."""
     metrics: tuple[Literal["token", "request"], ...] = ("token", "request")
     for metric in metrics:
         duration, duration_path = getattr(rate_limit, f"{metric}_reset_duration"), f"{path}.{metric}_reset_duration"
@@ -115,6 +139,9 @@ def check_rate_limit(rate_limit: RateLimitInput, path: str) -> None:
             check_duration(duration, duration_path, quarters=False)
         elif getattr(rate_limit, f"{metric}_max_limit") is not None:
             raise invalid(duration_path, f"rate limit {metric} reset duration is required")
+    if rate_limit.is_empty and isinstance(rate_limit.shadow, bool):
+        # It would remove the rate limit, which is hardly what is meant.
+        raise invalid(f"{path}.shadow", "needs a token_max_limit or a request_max_limit")
 
 
 def check_duration(text: str, path: str, *, quarters: bool = True) -> None:
@@ -133,3 +160,11 @@ def check_budget(budget: BudgetInput, path: str) -> None:
     quarterly = parse_reset_duration(budget.reset_duration).calendar_unit == "Q"
     if budget.quarter_start_month is not None and not quarterly:
         raise invalid(f"{path}.reset_config", "only quarterly budgets (such as 1Q) have a quarter_start_month")
+    check_alert_thresholds(budget.alert_thresholds, f"{path}.alert_thresholds")
+
+
+def check_alert_thresholds(percents: Sequence[int] | UnsetType | None, path: str) -> None:
+    """Raises RefusedError for a percent that is there twice."""
+    for number, percent in enumerate(percents or ()):
+        if percent in (percents or ())[:number]:
+            raise invalid(f"{path}[{number}]", "is in the list twice")

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from service.domain.durations import ResetDuration, parse_reset_duration
-from service.domain.inputs.fields import PLAIN_TEXT, Count, Name, OwnerId, RateDuration, TimeZone
+from service.domain.inputs.fields import PLAIN_TEXT, Count, Name, OwnerId, RateDuration, Shadow, TimeZone
 from service.domain.inputs.limits import LimitsInput, RateLimitInput, check_duration, check_limits
 from service.domain.refusals import RefusedError, invalid
 
@@ -20,11 +20,12 @@ ProviderName = Annotated[str, Meta(max_length=255, pattern=PLAIN_TEXT, descripti
 
 
 class RateRuleInput(msgspec.Struct, frozen=True, kw_only=True):
-    """A limit of one metric; there may be several, each with a window of its own."""
+    """A limit of one metric; there may be several, each with a window of its own. `shadow` stays when left out."""
 
     metric: Metric
     max_limit: Count
     reset_duration: RateDuration
+    shadow: Shadow | UnsetType | None = UNSET
 
     @property
     def key(self) -> tuple[str, ResetDuration]:

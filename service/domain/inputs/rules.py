@@ -40,12 +40,18 @@ def _scope(scope_kind: str, needed: Sequence[str]) -> Rule:
     return {"properties": {"scope_kind": {"const": scope_kind}, **ids}, "required": list(needed)}
 
 
+def _maximum(metric: str) -> Rule:
+    name = f"{metric}_max_limit"
+    return {"properties": {name: {"type": "integer"}}, "required": [name]}
+
+
+_SHADOWED = {"anyOf": [{"properties": {"shadow": _NULL}}, _maximum("token"), _maximum("request")]}
 _QUARTERS = _either({"reset_config": _NULL}, {"reset_duration": {"pattern": "^([0-9]{1,9}Q|quarterly)$"}})
 
 RULES: dict[type[msgspec.Struct], tuple[Rule, ...]] = {
     LimitsInput: (_either({"budget": _NULL}, {"budgets": _NULL}),),
     SingleBudgetInput: (_QUARTERS,),
-    RateLimitInput: (_with_duration("token"), _with_duration("request")),
+    RateLimitInput: (_with_duration("token"), _with_duration("request"), _SHADOWED),
     BudgetInput: (_QUARTERS,),
     VirtualKeyInput: (_either({"team_id": _NONE}, {"customer_id": _NONE}),),
     ModelConfigInput: (_either({"rate_limit": _NULL}, {"rate_limits": _NULL}),),

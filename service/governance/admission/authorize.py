@@ -11,14 +11,15 @@ import msgspec
 from service.counters.client import CountersUnavailableError
 from service.domain.decisions import Refusal, Standing, refusal_of
 from service.domain.gates import Candidates, check_headers, check_key, check_tools, find_candidates
-from service.domain.inputs.calls import AuthorizeInput
+from service.domain.inputs.calls import AuthorizeInput, check_cost
 from service.domain.money import usd_to_nanousd
 from service.domain.policy import GlobalPolicy, Limit, Policy, ProviderAccess
 from service.domain.presented import virtual_key_in
 from service.domain.pricing import PricedCall, Tokens
 from service.domain.refusals import conflict
 from service.domain.windows import to_us
-from service.governance.admission.choose import eligible, first_violated, in_turn
+from service.governance.admission.choose import eligible, first_without_room, in_turn
+from service.governance.admission.doubts import Doubts
 from service.governance.admission.reserve import (
     Asked,
     Reserved,
@@ -57,6 +58,7 @@ class AdmissionParts(msgspec.Struct, frozen=True, kw_only=True):
     reserver: Reserver
     local: LocalDecisions
     known_holds: KnownHolds
+    doubts: Doubts
 
 
 class _Call(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,16 +114,17 @@ class Admission:
         """Raises RefusedError for a request id of another call, StoreUnavailableError when Postgres would know."""
         now = self._clock()
         request_id = given.request_id or str(uuid4())
+        self._parts.doubts.end(request_id)
         for attempt in range(_MAX_ATTEMPTS):
             call = await self._pass_gates(given, request_id, now)
             if isinstance(call, Verdict):
                 return call
             try:
                 return await self._decide(call)
-            except StalePolicyError:
+            except StalePolicyError as error:
                 # Told of by the counters before Postgres told.
-                self._parts.policies.forget(call.policy.tenant.id, call.policy.revision + 1)
-                self._parts.policies.forget(call.whole.tenant.id, call.whole.revision + 1)
+                stale = call.policy if error.tenant_id == call.policy.tenant.id else call.whole
+                self._parts.policies.forget(error.tenant_id, stale.revision + 1)
                 if attempt == _MAX_ATTEMPTS - 1:
                     raise StoreUnavailableError("the limits change faster than they are loaded") from None
             except TakenRequestIdError as error:
@@ -147,6 +150,8 @@ class Admission:
         if isinstance(candidates, Refusal):
             return _refused(candidates, request_id, now_us, policy)
         whole = self._parts.policies.whole_at_hand() or await self._parts.policies.whole()
+        if given.estimated_cost is None and given.estimated_tokens is not None:
+            await self._parts.prices.have()
         return _Call(
             given=given,
             request_id=request_id,
@@ -158,7 +163,7 @@ class Admission:
         )
 
     async def _decide(self, call: _Call) -> Verdict:
-        """One provider after the other, until one has room or what refuses holds for every one."""
+        """One provider after the other, until one has room or none is left that may have."""
         order = in_turn(call.candidates.providers, self._draw)
         blocked: dict[str, Limit] = {}
         first: Verdict | None = None
@@ -174,20 +179,31 @@ class Admission:
                 # Asked for again, and another provider was drawn: it holds for the one drawn first.
                 provider = held_for
                 reserved = await self._reserve(call, provider, [])
-            model = call.candidates.model
-            of_provider = call.policy.limits_of_provider(provider, model) + call.whole.path(provider, model)
-            blocked |= _exhausted(others, reserved.parts[-1].others)
             verdict = self._verdict(call, provider, reserved)
+            is_refused = reserved.outcome == "refused"
+            asked = [access] if is_refused and access is not None else []
+            if asked or others:
+                blocked |= self._without_room(call, [*asked, *others], reserved)
+            if not is_refused:
+                break
             first = first or verdict
-            if verdict.allowed or call.tools is not None or access is None:
-                break
-            refusing = [each.limit for each in reserved.refusing()]
-            if any(limit not in of_provider for limit in refusing):
-                break
-            blocked[access.provider] = refusing[0]
-        shown = verdict if verdict.allowed or first is None else first
+        shown = first if is_refused and first is not None else verdict
         shown.providers = [eligible(each, blocked.get(each.provider)) for each in _shown(order, shown)]
         return shown
+
+    def _without_room(self, call: _Call, providers: Sequence[ProviderAccess], reserved: _Outcome) -> dict[str, Limit]:
+        """By provider, the first limit known to have no room for the call at what it costs there."""
+        standings = [standing for part in reserved.parts for standing in (*part.standings(), *part.others)]
+        model = call.candidates.model
+        found = {
+            each.provider: first_without_room(
+                call.whole.path(each.provider, model) + call.policy.path(each.provider, model),
+                standings,
+                cost_nanousd=self._estimated_cost_nanousd(call, each.provider),
+            )
+            for each in providers
+        }
+        return {provider: limit for provider, limit in found.items() if limit is not None}
 
     async def _reserve(self, call: _Call, provider: str | None, others: Sequence[ProviderAccess]) -> _Outcome:
         """The limits of the whole deployment first; they are given back when the tenant's own refuse."""
@@ -212,7 +228,9 @@ class Admission:
             await self._give_back(call, whole)
         elif whole.outcome != "refused" and asked.reserve:
             self._parts.known_holds.add(call.request_id, call.policy.tenant.id)
-        outcome = "refused" if "refused" in (whole.outcome, own.outcome) else own.outcome
+        # What holds already stands, whatever the deployment's limits have become.
+        is_refused = whole.outcome == "refused" and own.outcome != "repeated"
+        outcome = "refused" if is_refused else own.outcome
         return _Outcome(outcome, (whole, own) if whole_path else (own,))
 
     async def _give_back(self, call: _Call, whole: Reserved) -> None:
@@ -264,7 +282,9 @@ class Admission:
             return None
         priced = PricedCall(model=model, provider_id=provider, virtual_key_id=call.policy.virtual_key_id)
         tokens = Tokens(input_tokens=given.estimated_input_tokens or 0, output_tokens=given.max_output_tokens or 0)
-        return self._parts.prices.cost_nanousd(priced, tokens)
+        cost_nanousd = self._parts.prices.cost_nanousd(priced, tokens)
+        check_cost(cost_nanousd or 0)
+        return cost_nanousd
 
     async def _without_redis(self, call: _Call) -> Verdict:
         order = in_turn(call.candidates.providers, self._draw)
@@ -280,6 +300,8 @@ class Admission:
         else:
             verdict = self._verdict(call, provider, _Outcome(decided.outcome, (decided,)))
             verdict.providers = [eligible(each) for each in _shown(order, verdict)]
+        if not verdict.allowed:
+            self._parts.doubts.add(call.request_id, (call.policy.tenant.id, call.whole.tenant.id))
         verdict.degraded = self._settings.on_counters_unavailable
         return verdict
 
@@ -313,18 +335,14 @@ def _limits_of(others: Sequence[ProviderAccess]) -> list[Limit]:
     return [limit for each in others for limit in each.limits]
 
 
-def _exhausted(others: Sequence[ProviderAccess], standings: Sequence[Standing]) -> dict[str, Limit]:
-    found = ((each.provider, first_violated(standings, each.limits)) for each in others)
-    return {provider: limit for provider, limit in found if limit is not None}
-
-
 def _shown(order: Sequence[ProviderAccess], verdict: Verdict) -> list[ProviderAccess]:
     """The chosen one first."""
     return sorted(order, key=lambda each: each.provider != verdict.provider)
 
 
 def _fingerprint(policy: Policy, given: AuthorizeInput) -> str:
-    return "|".join(
+    # No text holds the separator.
+    return "\n".join(
         (
             policy.virtual_key_id,
             given.provider or "",

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
+import msgspec
+
 from service.domain.decisions import Standing
 from service.domain.policy import Limit, ProviderAccess
 from service.governance.admission.verdict import EligibleProvider
@@ -33,8 +35,20 @@ def eligible(access: ProviderAccess, blocked_by: Limit | None = None) -> Eligibl
     return EligibleProvider(access.provider, access.weight, key_ids, blocked_by)
 
 
-def first_violated(standings: Sequence[Standing], of: Sequence[Limit]) -> Limit | None:
-    """The first of the limits that refuses."""
-    return next(
-        (each.limit for each in standings if each.limit in of and each.is_violated and not each.limit.shadow), None
-    )
+def first_without_room(
+    path: Sequence[Limit], standings: Sequence[Standing], *, cost_nanousd: int | None
+) -> Limit | None:
+    """The first limit of a provider's path that would refuse the call, which costs what it costs there.
+
+    Only of what is known: `standings` may be of some of the limits.
+    """
+    known = {each.limit.meter_id: each for each in standings}
+    for limit in path:
+        standing = known.get(limit.meter_id)
+        if standing is None or limit.shadow:
+            continue
+        if limit.kind == "budget":
+            standing = msgspec.structs.replace(standing, requested=cost_nanousd or None)
+        if standing.is_violated:
+            return limit
+    return None

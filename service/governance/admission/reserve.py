@@ -15,13 +15,18 @@ from service.domain.policy import Limit, LimitKind
 from service.domain.windows import from_us
 from service.governance.admission.texts import LimitText, text_of
 from service.governance.tree.usage import Usage
+from service.store.postgres import StoreUnavailableError
 
 # Cold, ahead and overdue once each, and once more for what changed meanwhile.
 _MAX_ATTEMPTS = 5
 
 
 class StalePolicyError(Exception):
-    """A counter is of a newer epoch than the policy at hand."""
+    """A counter of the tenant is of a newer epoch than the policy at hand."""
+
+    def __init__(self, tenant_id: str) -> None:
+        super().__init__(tenant_id)
+        self.tenant_id = tenant_id
 
 
 class TakenRequestIdError(Exception):
@@ -87,21 +92,21 @@ class Reserver:
             texts = [text_of(limit, now_us) for limit in limits]
             answer = await authorize(self._batcher, tenant, _asked_hold(asked, texts, others, now_us))
             outcome, rest = answer.outcome, answer.rest
-            if outcome == "overdue" and attempt < _MAX_ATTEMPTS - 1:
-                await self._expire(tenant.id)
-            elif outcome in ("ok", "refused", "overdue"):
+            if outcome == "overdue" and attempt < _MAX_ATTEMPTS - 1 and await self._end_expired(tenant.id):
+                continue
+            if outcome in ("ok", "refused", "overdue"):
                 return _reserved("ok" if outcome == "ok" else "refused", asked, texts, others, str(rest))
-            elif outcome == "repeated" and isinstance(rest, list):
+            if outcome == "repeated" and isinstance(rest, list):
                 expires_us, details, numbers = rest
                 held = _reserved("repeated", asked, texts, (), str(numbers))
                 return msgspec.structs.replace(held, expires_us=int(expires_us), details=str(details))
-            elif outcome == "cold" and isinstance(rest, list):
+            if outcome == "cold" and isinstance(rest, list):
                 await self._load(tenant, [limit for limit in (*limits, *others) if limit.meter_id in rest], now_us)
             elif outcome == "ahead" and isinstance(rest, int):
                 # Another replica's clock is ahead: the window it began is the one that counts.
                 now_us = max(now_us, rest)
             elif outcome == "stale":
-                raise StalePolicyError
+                raise StalePolicyError(tenant.id)
             else:
                 raise TakenRequestIdError(outcome)
         raise CountersUnavailableError("the counters change faster than they are loaded")
@@ -114,6 +119,14 @@ class Reserver:
     async def note(self, tenant_id: str, *, now_us: int) -> None:
         """Let whoever looks for expired holds know of the tenant. Raises CountersUnavailableError."""
         await note_holding(self._batcher, tenant_id, now_us=now_us)
+
+    async def _end_expired(self, tenant_id: str) -> bool:
+        """Whether the room they take could be given back: they are booked first, so without Postgres it cannot."""
+        try:
+            await self._expire(tenant_id)
+        except StoreUnavailableError:
+            return False
+        return True
 
     async def _load(self, tenant: Tenant, cold: Sequence[Limit], now_us: int) -> None:
         meters = [Meter(limit.meter_id, limit.epoch, limit.rule) for limit in cold if limit.rule is not None]

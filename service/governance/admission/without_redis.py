@@ -49,6 +49,8 @@ class LocalDecisions:
         self._used: dict[tuple[str, int, int], _Used] = {}
         self._taken: dict[tuple[str, int], int] = {}
         self._calls: dict[str, _LocalCall] = {}
+        # Of windows whose requests nobody else counts.
+        self._window_ends: dict[tuple[str, int], int] = {}
         self._doubted = 0
         self._forget_at_us = 0
 
@@ -68,14 +70,14 @@ class LocalDecisions:
         return self._reserve(asked, limits)
 
     def end(self, request_id: str) -> None:
-        """The call is over: what it held is given back, but for requests, which stay in their window."""
+        """The call is over: what it held is given back, but for requests that no ledger counts."""
         call = self._calls.pop(request_id, None)
         if call is None:
             return
         # What it used is in the ledger now.
         self._doubted += 1
         for meter_id, window_start_us, amount in call.amounts:
-            if meter_id.startswith("requests:"):
+            if (meter_id, window_start_us) in self._window_ends:
                 continue
             left = self._taken.get((meter_id, window_start_us), 0) - amount
             if left > 0:
@@ -98,6 +100,9 @@ class LocalDecisions:
             for meter_id, window_start_us, amount in amounts:
                 key = meter_id, window_start_us
                 self._taken[key] = self._taken.get(key, 0) + amount
+            for limit in limits:
+                if limit.kind == "requests" and limit.is_live_only:
+                    self._window_ends[limit.meter_id, limit.window_start_us] = limit.window_end_us
         return _reserved("ok", asked, standings)
 
     def _standings(self, asked: Asked, limits: Sequence[Limit]) -> list[Standing]:
@@ -135,6 +140,9 @@ class LocalDecisions:
         self._forget_at_us = now_us + _TRUSTED_US
         for request_id in [each for each, call in self._calls.items() if call.expires_us <= now_us]:
             self.end(request_id)
+        for key in [each for each, end_us in self._window_ends.items() if end_us <= now_us]:
+            del self._window_ends[key]
+            self._taken.pop(key, None)
 
     def _is_counted(self, limit: Limit) -> bool:
         return limit.rule is not None and not limit.is_live_only

@@ -3,9 +3,10 @@
 from typing import Any, TypeVar
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 T = TypeVar("T", bound=msgspec.Struct)
+V = TypeVar("V")
 
 
 def merged(columns: T, given: msgspec.Struct, *, nullable: frozenset[str] = frozenset()) -> T:
@@ -17,6 +18,11 @@ def merged(columns: T, given: msgspec.Struct, *, nullable: frozenset[str] = froz
             continue
         sent[name] = value
     return msgspec.structs.replace(columns, **sent)
+
+
+def kept(sent: V | UnsetType | None, stored: V) -> V:
+    """What was sent; null and what was left out stay as they are."""
+    return stored if sent is None or sent is UNSET else sent
 
 
 def owner_id(given: str | None) -> str | None:

@@ -6,6 +6,7 @@ from msgspec import UNSET
 
 from service.domain.inputs.identified import IdentifiedBudget, IdentifiedRateLimit
 from service.domain.inputs.limits import (
+    DEFAULT_ALERT_THRESHOLDS,
     BudgetInput,
     LimitsInput,
     RateLimitInput,
@@ -16,6 +17,7 @@ from service.domain.inputs.limits import (
 from service.domain.money import nanousd_to_usd
 from service.domain.refusals import invalid
 from service.governance.changes.change import Change, new_id
+from service.governance.changes.given import kept
 from service.store.limits import (
     BudgetColumns,
     LimitOwner,
@@ -49,14 +51,16 @@ async def _write_budgets(
     change: Change, owner: LimitOwner, stored: Sequence[StoredBudget], wanted: Sequence[BudgetInput], *, path: str
 ) -> None:
     matched = _match(stored, wanted, path)
-    kept = {budget.id for budget in matched if budget is not None}
-    await delete_budgets(change.connection, [budget.id for budget in stored if budget.id not in kept])
+    kept_ids = {budget.id for budget in matched if budget is not None}
+    await delete_budgets(change.connection, [budget.id for budget in stored if budget.id not in kept_ids])
     for position, (budget, match) in enumerate(zip(wanted, matched, strict=True)):
         columns = BudgetColumns(
             position=position,
             max_limit_nanousd=budget.max_limit_nanousd,
             reset_duration=budget.reset_duration,
             quarter_start_month=_quarter_start_month(budget, match),
+            alert_thresholds=_alert_thresholds(budget, match),
+            shadow=kept(budget.shadow, match is not None and match.shadow),
         )
         if match is None:
             budget_id = new_id() if budget.id is UNSET else budget.id
@@ -88,6 +92,10 @@ def _quarter_start_month(budget: BudgetInput, match: StoredBudget | None) -> int
     return match.quarter_start_month
 
 
+def _alert_thresholds(budget: BudgetInput, match: StoredBudget | None) -> list[int]:
+    return kept(budget.alert_thresholds, list(DEFAULT_ALERT_THRESHOLDS) if match is None else match.alert_thresholds)
+
+
 def _as_list(single: SingleBudgetInput, stored: Sequence[StoredBudget], path: str) -> list[BudgetInput]:
     """The full list the older form means."""
     if len(stored) > 1:
@@ -106,6 +114,8 @@ def _as_list(single: SingleBudgetInput, stored: Sequence[StoredBudget], path: st
         max_limit=max_limit,
         reset_duration=reset_duration,
         reset_config=single.reset_config if isinstance(single.reset_config, ResetConfigInput) else UNSET,
+        alert_thresholds=single.alert_thresholds,
+        shadow=single.shadow,
     )
     check_budget(budget, path)
     return [budget]
@@ -121,6 +131,7 @@ async def _write_rate_limit(change: Change, owner: LimitOwner, wanted: RateLimit
         token_reset_duration=wanted.duration_of("token"),
         request_max_limit=wanted.request_max_limit,
         request_reset_duration=wanted.duration_of("request"),
+        shadow=kept(wanted.shadow, bool(stored) and stored[0].shadow),
     )
     rate_limit_id = wanted.id if isinstance(wanted, IdentifiedRateLimit) else stored[0].id if stored else new_id()
     others = [limit.id for limit in stored if limit.id != rate_limit_id]

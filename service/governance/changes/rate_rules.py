@@ -7,6 +7,7 @@ from service.domain.inputs.identified import IdentifiedRateRule
 from service.domain.inputs.limits import RateLimitInput
 from service.domain.inputs.model_configs import ModelConfigInput, RateRuleInput
 from service.governance.changes.change import Change, new_id
+from service.governance.changes.given import kept
 from service.store.limits import (
     LimitOwner,
     RateLimitColumns,
@@ -38,27 +39,29 @@ async def remove_rate_rules(change: Change, owner: LimitOwner) -> None:
 async def _write_rules(change: Change, owner: LimitOwner, wanted: Sequence[RateRuleInput]) -> None:
     stored = await list_owner_rate_limits(change.connection, owner)
     matched = [_match(stored, rule) for rule in wanted]
-    await delete_rate_limits(change.connection, [limit.id for limit in stored if limit.id not in matched])
-    for rule, rule_id in zip(wanted, matched, strict=True):
-        if rule_id is not None:
-            await update_rate_limit(change.connection, rule_id, _columns(rule))
+    kept_ids = {match.id for match in matched if match is not None}
+    await delete_rate_limits(change.connection, [limit.id for limit in stored if limit.id not in kept_ids])
+    for rule, match in zip(wanted, matched, strict=True):
+        columns = _columns(rule, shadow=kept(rule.shadow, match is not None and match.shadow))
+        if match is not None:
+            await update_rate_limit(change.connection, match.id, columns)
             continue
         await insert_rate_limit(
             change.connection,
             owner,
-            _columns(rule),
+            columns,
             rate_limit_id=rule.id if isinstance(rule, IdentifiedRateRule) else new_id(),
             metric=rule.metric,
             now=change.now,
         )
 
 
-def _match(stored: Sequence[StoredRateLimit], rule: RateRuleInput) -> str | None:
+def _match(stored: Sequence[StoredRateLimit], rule: RateRuleInput) -> StoredRateLimit | None:
     """The stored rule it means: by its id when it brings one, else by its metric and window."""
     of_metric = (limit for limit in stored if limit.metric == rule.metric)
     if isinstance(rule, IdentifiedRateRule):
-        return next((limit.id for limit in of_metric if limit.id == rule.id), None)
-    return next((limit.id for limit in of_metric if _key(limit) == rule.key), None)
+        return next((limit for limit in of_metric if limit.id == rule.id), None)
+    return next((limit for limit in of_metric if _key(limit) == rule.key), None)
 
 
 def _key(stored: StoredRateLimit) -> tuple[str | None, ResetDuration]:
@@ -66,7 +69,7 @@ def _key(stored: StoredRateLimit) -> tuple[str | None, ResetDuration]:
     return stored.metric, parse_reset_duration(stored.token_reset_duration or stored.request_reset_duration or "")
 
 
-def _columns(rule: RateRuleInput) -> RateLimitColumns:
+def _columns(rule: RateRuleInput, *, shadow: bool) -> RateLimitColumns:
     if rule.metric == "tokens":
-        return RateLimitColumns(token_max_limit=rule.max_limit, token_reset_duration=rule.reset_duration)
-    return RateLimitColumns(request_max_limit=rule.max_limit, request_reset_duration=rule.reset_duration)
+        return RateLimitColumns(token_max_limit=rule.max_limit, token_reset_duration=rule.reset_duration, shadow=shadow)
+    return RateLimitColumns(request_max_limit=rule.max_limit, request_reset_duration=rule.reset_duration, shadow=shadow)

@@ -176,7 +176,8 @@ def _budget(row: Row) -> BudgetEntry:
         max_limit=nanousd_to_usd(row["max_limit_nanousd"]),
         reset_config=None if month is None else ResetConfigInput(quarter_start_month=month),
         override_amount=None if amount_nanousd is None else nanousd_to_usd(amount_nanousd),
-        **_set(row, ("id", "reset_duration", "override_mode", "override_cycles_total", "override_anchor_reset")),
+        **_set(row, ("id", "reset_duration", "alert_thresholds", "shadow")),
+        **_set(row, ("override_mode", "override_cycles_total", "override_anchor_reset")),
     )
 
 

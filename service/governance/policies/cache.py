@@ -47,6 +47,8 @@ class Policies:
         self._told: dict[str, int] = {}
         self._unknown: dict[Ask, float] = {}
         self._global: GlobalPolicy | None = None
+        self._global_changes = 0
+        self._loading_global: asyncio.Task[GlobalPolicy] | None = None
         self._waiting: dict[Ask, asyncio.Future[Policy | None]] = {}
         self._loading: asyncio.Task[None] | None = None
         self.size_bytes = 0
@@ -77,14 +79,14 @@ class Policies:
         known = self.whole_at_hand()
         if known is not None:
             return known
+        if self._loading_global is None:
+            self._loading_global = asyncio.create_task(self._load_whole(), name="load limits of the deployment")
         try:
-            self._global = loaded = await self._load_global()
+            return await asyncio.shield(self._loading_global)
         except StoreUnavailableError:
             if self._global is None:
                 raise
             return self._global
-        self._stale.discard(GLOBAL_TENANT)
-        return loaded
 
     def forget(self, tenant_id: str, revision: int) -> None:
         """The tenant changed: what is older than `revision` is not used any more."""
@@ -93,8 +95,10 @@ class Policies:
         if len(self._told) > _MOST_TOLD:
             self._told.pop(next(iter(self._told)))
         self._unknown.clear()
-        if tenant_id == GLOBAL_TENANT and self._global is not None and self._global.revision < revision:
-            self._global = None
+        if tenant_id == GLOBAL_TENANT:
+            self._global_changes += 1
+            if self._global is not None and self._global.revision < revision:
+                self._global = None
         ids = self._of_tenant.pop(tenant_id, None)
         if ids is None:
             return
@@ -110,6 +114,7 @@ class Policies:
     def doubt_all(self) -> None:
         """Changes may have gone unheard: all of it is loaded again when next used, as far as Postgres answers."""
         self._stale = {*self._policies, GLOBAL_TENANT}
+        self._global_changes += 1
         self._unknown.clear()
 
     def _at_hand(self, value_hash: bytes | None, virtual_key_id: str | None) -> Policy | None:
@@ -195,6 +200,18 @@ class Policies:
                 virtual_key_ids=[each for each in asked if isinstance(each, str)],
             )
             return await build_policies(snapshot, found)
+
+    async def _load_whole(self) -> GlobalPolicy:
+        """Kept unless it changed while it was loaded: then it answers those who asked. Raises StoreUnavailableError."""
+        changes = self._global_changes
+        try:
+            loaded = await self._load_global()
+        finally:
+            self._loading_global = None
+        if changes == self._global_changes:
+            self._global = loaded
+            self._stale.discard(GLOBAL_TENANT)
+        return loaded
 
     async def _load_global(self) -> GlobalPolicy:
         async with self._store.snapshot() as snapshot:

@@ -2,8 +2,9 @@
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Sequence
 
-from service.domain.pricing import PricedCall, Prices, PricingOverride, Tokens, cost_nanousd, prices_for
+from service.domain.pricing import ModelPrice, PricedCall, Prices, PricingOverride, Tokens, cost_nanousd, prices_for
 from service.store.policies import list_all_model_prices, list_all_pricing_overrides
 from service.store.postgres import Store, StoreUnavailableError
 
@@ -16,7 +17,8 @@ class PriceBook:
         self._base: dict[tuple[str | None, str], Prices] = {}
         self._overrides: dict[str | None, list[PricingOverride]] = {}
         self._is_doubted = True
-        self._loading = asyncio.Lock()
+        self._is_loaded = False
+        self._loading: asyncio.Task[None] | None = None
 
     def doubt(self) -> None:
         """A price may have changed."""
@@ -24,15 +26,18 @@ class PriceBook:
 
     async def refresh(self) -> None:
         """Bring the prices up to date. What was loaded before holds while Postgres does not answer."""
-        if not self._is_doubted:
-            return
-        async with self._loading:
-            if not self._is_doubted:
-                return
-            try:
-                await self._load()
-            except StoreUnavailableError:
-                return
+        if self._loading is not None:
+            # Begun before the last change, maybe.
+            await asyncio.shield(self._loading)
+        if self._is_doubted:
+            await asyncio.shield(self._load_once())
+
+    async def have(self) -> None:
+        """As `refresh`, for estimates: nobody waits for prices who has some."""
+        if not self._is_loaded:
+            await self.refresh()
+        elif self._is_doubted:
+            self._load_once()
 
     def cost_nanousd(self, call: PricedCall, tokens: Tokens) -> int | None:
         """None when a price that it takes is not known."""
@@ -50,15 +55,29 @@ class PriceBook:
             found = self._base.get((call.provider_id or provider, model))
         return found
 
+    def _load_once(self) -> "asyncio.Task[None]":
+        """Together with whoever waits for them already."""
+        if self._loading is None:
+            self._loading = asyncio.create_task(self._load(), name="load prices")
+        return self._loading
+
     async def _load(self) -> None:
         self._is_doubted = False
         try:
             async with self._store.snapshot() as snapshot:
                 prices = await list_all_model_prices(snapshot)
                 overrides = await list_all_pricing_overrides(snapshot)
+        except StoreUnavailableError:
+            self._is_doubted = True
         except BaseException:
             self._is_doubted = True
             raise
+        else:
+            self._keep(prices, overrides)
+        finally:
+            self._loading = None
+
+    def _keep(self, prices: Sequence[ModelPrice], overrides: Sequence[PricingOverride]) -> None:
         base: dict[tuple[str | None, str], Prices] = {(each.provider, each.model): each.prices for each in prices}
         for each in prices:
             base.setdefault((None, each.model), each.prices)
@@ -66,3 +85,4 @@ class PriceBook:
         for override in overrides:
             by_key[override.virtual_key_id].append(override)
         self._base, self._overrides = base, dict(by_key)
+        self._is_loaded = True

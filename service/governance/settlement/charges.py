@@ -22,6 +22,17 @@ def held_charges(held: Held, amounts: Amounts) -> list[MeterCharge]:
     ]
 
 
+def charges_not_held(details: HoldDetails, whole: GlobalPolicy, amounts: Amounts | None = None) -> list[MeterCharge]:
+    """Of limits of the whole deployment that held the call, when that part of its hold is lost.
+
+    Without amounts, what was estimated.
+    """
+    if not details.has_global:
+        return []
+    amounts = amounts or Amounts(details.cost_nanousd or 0, details.tokens or 0, 1)
+    return charges_at(whole.path(details.provider, details.model), amounts, details.admitted_us)
+
+
 def _amount(meter_id: str, amounts: Amounts) -> int:
     kind = meter_id.partition(":")[0]
     return {"budget": amounts.cost_nanousd, "tokens": amounts.tokens, "requests": amounts.requests}.get(kind, 0)

@@ -3,10 +3,12 @@ booked. A setting has it given back instead.
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Literal
 
+import msgspec
 import structlog
 
 from service.counters.batching import ScriptBatcher
@@ -14,6 +16,7 @@ from service.counters.client import CountersUnavailableError
 from service.counters.holds import (
     Hold,
     HoldsOfTenant,
+    LiveUse,
     Settled,
     list_expired_holds,
     list_holding,
@@ -23,12 +26,14 @@ from service.counters.holds import (
 )
 from service.domain.charging import MeterCharge
 from service.domain.meters import Tenant
-from service.domain.usage import Charge, UsageEvent
+from service.domain.usage import UsageEvent
 from service.domain.windows import from_us, to_us
+from service.governance.admission.doubts import Doubts
 from service.governance.background import repeat
-from service.governance.holds import KnownHolds, decode_details
+from service.governance.holds import HoldDetails, KnownHolds, decode_details
 from service.governance.measures import EngineMeasures
-from service.governance.policies.cache import GLOBAL_TENANT
+from service.governance.policies.cache import GLOBAL_TENANT, Policies
+from service.governance.settlement.charges import charges_not_held, ledger_charges, live_uses
 from service.governance.settlement.group_commit import EXPIRED, Booking, GroupCommit
 from service.store.postgres import StoreUnavailableError
 
@@ -42,25 +47,32 @@ _QUIET_US = 120_000_000
 log = structlog.get_logger()
 
 
+class ExpiryParts(msgspec.Struct, frozen=True, kw_only=True):
+    """What ending holds works with."""
+
+    batcher: ScriptBatcher
+    group_commit: GroupCommit
+    known_holds: KnownHolds
+    policies: Policies
+    doubts: Doubts
+
+
 class Expiry:
     """Looks at every tenant that has holds, once a second."""
 
     def __init__(
         self,
-        batcher: ScriptBatcher,
-        group_commit: GroupCommit,
-        holds: KnownHolds,
+        parts: ExpiryParts,
         *,
         expired_holds: ExpiredHolds,
         measures: EngineMeasures,
         clock: Callable[[], datetime],
     ) -> None:
-        self._batcher = batcher
-        self._group_commit = group_commit
-        self._holds = holds
+        self._parts = parts
+        self._batcher = parts.batcher
         self._expired_holds = expired_holds
-        self._clock = clock
         self._measures = measures
+        self._clock = clock
 
     async def watch(self, stop: asyncio.Event) -> None:
         """Look for expired holds until `stop`; a store that does not answer is waited for."""
@@ -69,20 +81,29 @@ class Expiry:
     async def look(self) -> None:
         """Once, at every tenant. Raises StoreUnavailableError, CountersUnavailableError."""
         now_us = to_us(self._clock())
+        await self._parts.doubts.give_back(now_us=now_us)
         # Redis may have lost the list with everything else: what this worker admitted it knows by itself.
-        for tenant_id in self._holds.tenants():
+        for tenant_id in self._parts.known_holds.tenants():
             await note_holding(self._batcher, tenant_id, now_us=now_us)
         start, holds_open, done = 0, 0, list[str]()
+        failures: list[BaseException] = []
         while page := await list_holding(
             self._batcher, start=start, most=_TENANTS_PER_PAGE, done=done, done_before_us=now_us - _QUIET_US
         ):
-            found = await asyncio.gather(*(self.end_expired(tenant_id) for tenant_id in page))
-            done = [tenant_id for tenant_id, of in zip(page, found, strict=True) if not of.open and not of.ended]
-            holds_open += sum(of.open for of in found)
+            found = await asyncio.gather(*map(self.end_expired, page), return_exceptions=True)
+            # Of one that fails the others must not hear.
+            failures += [each for each in found if isinstance(each, BaseException)][:1]
+            looked_at = {tenant: of for tenant, of in zip(page, found, strict=True) if isinstance(of, HoldsOfTenant)}
+            done = [tenant_id for tenant_id, of in looked_at.items() if not of.open and not of.ended]
+            holds_open += sum(of.open for of in looked_at.values())
             start += len(page)
         if done:
             await list_holding(self._batcher, start=start, most=1, done=done, done_before_us=now_us - _QUIET_US)
+        # Nobody notes a call that was not admitted, and holds there alone: it is always looked at.
+        await self.end_expired(GLOBAL_TENANT)
         self._measures.holds_open = holds_open
+        if failures:
+            raise failures[0]
 
     async def end_expired(self, tenant_id: str) -> HoldsOfTenant:
         """End the tenant's expired holds; answers what it had before.
@@ -101,24 +122,47 @@ class Expiry:
         with_global = [hold.request_id for hold in expired if decode_details(hold.details).has_global]
         whole = await read_holds(self._batcher, GLOBAL_TENANT, with_global) if with_global else []
         of_all = {hold.request_id: hold for hold in whole}
+        booked = 0
         if self._expired_holds == "book":
-            await self._group_commit.book([_booking(hold, of_all.get(hold.request_id)) for hold in expired])
-        self._measures.holds_expired += len(expired)
+            booked = await self._book([(hold, of_all.get(hold.request_id)) for hold in expired])
         # Booked or not: of an id that was reported meanwhile the hold ends all the same.
         ids = [hold.request_id for hold in expired]
-        await settle(self._batcher, Tenant(tenant_id, 0), Settled(ended=ids), now_us=now_us)
+        ended = await settle(self._batcher, Tenant(tenant_id, 0), Settled(ended=ids), now_us=now_us)
+        # Whoever else looks at the same time ends none of them.
+        self._measures.holds_expired += max(booked, ended)
         if of_all:
             await settle(self._batcher, Tenant(GLOBAL_TENANT, 0), Settled(ended=list(of_all)), now_us=now_us)
         for request_id in ids:
-            self._holds.end(request_id)
+            self._parts.known_holds.end(request_id)
+
+    async def _book(self, expired: Sequence[tuple[Hold, Hold | None]]) -> int:
+        """How many were not booked, nor reported, before."""
+        bookings: list[Booking] = []
+        everywhere = await self._parts.policies.whole()
+        for hold, whole in expired:
+            details, charges = decode_details(hold.details), _charges(hold, whole)
+            if whole is None:
+                charges += charges_not_held(details, everywhere)
+            uses: tuple[tuple[Tenant, LiveUse], ...] = ()
+            if any(charge.live_only for charge in charges):
+                # Redis keeps them where the tenant's counters are laid out now.
+                policy = await self._parts.policies.find_by_id(details.virtual_key_id)
+                uses = tuple(live_uses(charges, hold.request_id, details.tenant_id, policy, everywhere))
+            tenants = (details.tenant_id,) if whole is None else (details.tenant_id, GLOBAL_TENANT)
+            bookings.append(Booking(event=_event(hold, details, charges), held_in=tenants, uses=uses))
+        return (await self._parts.group_commit.book(bookings)).count("recorded")
 
     async def _end_global(self, expired: Sequence[Hold]) -> None:
-        """They end with the hold of their tenant, which is about to be found; without one they end alone."""
-        alone: list[str] = []
+        """They end with the holds of their tenants; what then is left without one ends alone."""
+        of_tenant: defaultdict[str, list[str]] = defaultdict(list)
         for hold in expired:
-            tenant_id = decode_details(hold.details).tenant_id
-            if not await read_holds(self._batcher, tenant_id, [hold.request_id]):
-                alone.append(hold.request_id)
+            of_tenant[decode_details(hold.details).tenant_id].append(hold.request_id)
+        await asyncio.gather(*map(self.end_expired, of_tenant))
+        held = await asyncio.gather(
+            *(read_holds(self._batcher, tenant_id, ids) for tenant_id, ids in of_tenant.items())
+        )
+        with_one = {hold.request_id for holds in held for hold in holds}
+        alone = [hold.request_id for hold in expired if hold.request_id not in with_one]
         if alone:
             now_us = to_us(self._clock())
             await settle(self._batcher, Tenant(GLOBAL_TENANT, 0), Settled(ended=alone), now_us=now_us)
@@ -130,36 +174,31 @@ class Expiry:
             log.debug("expired holds stay: a store does not answer")
 
 
-def _booking(hold: Hold, whole: Hold | None) -> Booking:
-    """What it held, on every meter but those kept in Redis only: their windows are over soon."""
-    details = decode_details(hold.details)
-    parts = (hold,) if whole is None else (hold, whole)
-    charges = [
+def _charges(hold: Hold, whole: Hold | None) -> list[MeterCharge]:
+    """What it held, on every meter. Those of the ledger at nothing too: a late report may have more to add there."""
+    return [
         MeterCharge(meter.meter_id, meter.epoch, meter.window_start_us, int(meter.amount), meter.kind == "r")
-        for part in parts
+        for part in (hold, whole)
+        if part is not None
         for meter in part.meters
-        if meter.kind != "p" and meter.amount != "0"
+        if meter.kind == "l" or (meter.kind == "r" and meter.amount != "0")
     ]
-    return Booking(
-        event=UsageEvent(
-            request_id=hold.request_id,
-            fingerprint=EXPIRED,
-            tenant_id=details.tenant_id,
-            virtual_key_id=details.virtual_key_id,
-            team_id=details.team_id,
-            customer_id=details.customer_id,
-            provider=details.provider or "",
-            model=details.model or "",
-            status="expired",
-            input_tokens=details.tokens or 0,
-            cost_nanousd=details.cost_nanousd or 0,
-            priced=details.cost_nanousd is not None,
-            occurred_at=from_us(details.admitted_us),
-            charges=tuple(
-                Charge(each.meter_id, each.epoch, from_us(each.window_start_us), each.amount)
-                for each in charges
-                if not each.live_only
-            ),
-        ),
-        held_in=tuple(dict.fromkeys((details.tenant_id, *((GLOBAL_TENANT,) if whole else ())))),
+
+
+def _event(hold: Hold, details: HoldDetails, charges: Sequence[MeterCharge]) -> UsageEvent:
+    return UsageEvent(
+        request_id=hold.request_id,
+        fingerprint=EXPIRED,
+        tenant_id=details.tenant_id,
+        virtual_key_id=details.virtual_key_id,
+        team_id=details.team_id,
+        customer_id=details.customer_id,
+        provider=details.provider or "",
+        model=details.model or "",
+        status="expired",
+        input_tokens=details.tokens or 0,
+        cost_nanousd=details.cost_nanousd or 0,
+        priced=details.cost_nanousd is not None,
+        occurred_at=from_us(details.admitted_us),
+        charges=tuple(ledger_charges(charges)),
     )

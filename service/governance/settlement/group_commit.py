@@ -4,22 +4,25 @@ transaction is committed and Redis was told.
 
 import asyncio
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Literal
 
 import msgspec
+import structlog
 
 from service.counters.batching import ScriptBatcher
 from service.counters.client import CountersUnavailableError
 from service.counters.holds import LiveUse, Settled, settle
 from service.domain.meters import MeterWindow, Tenant
-from service.domain.usage import UsageEvent
+from service.domain.usage import Charge, UsageEvent
 from service.domain.windows import to_us
 from service.governance.measures import EngineMeasures
-from service.store.ledger import Recorded, record_usage
+from service.store.ledger import Recorded, find_totals, record_usage
 from service.store.postgres import Store, StoreUnavailableError
 from service.store.usage_reports import KnownReport, find_reports
+
+log = structlog.get_logger()
 
 _EVENTS_PER_COMMIT = 500
 _MOST_WAITING = 20_000
@@ -28,6 +31,7 @@ _ENTRIES_PER_CALL = 500
 
 BookedAs = Literal["recorded", "duplicate", "conflict", "expired"]
 EXPIRED = b"expired"
+log = structlog.get_logger()
 
 
 class Booking(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -85,57 +89,65 @@ class GroupCommit:
 
     async def _commit_all(self) -> None:
         """Until nothing waits any more."""
-        loop = asyncio.get_running_loop()
         try:
             while self._queue:
-                batch = self._next_batch()
-                try:
-                    recorded, known = await self._commit(batch)
-                except StoreUnavailableError as error:
-                    _fail(batch, error)
-                    continue
-                except BaseException as error:
-                    _fail(batch, StoreUnavailableError("the reports could not be booked"))
-                    if not isinstance(error, Exception):
-                        raise
-                    raise
-                self._observe(batch, loop.time())
-                self._tell(batch, recorded, known)
+                await self._book_batch(self._next_batch())
         finally:
             self._committing = None
             if self._queue:
                 self._committing = asyncio.create_task(self._commit_all(), name="group commit")
+
+    async def _book_batch(self, batch: Sequence[_Waiting]) -> None:
+        try:
+            recorded, known = await self._commit(batch)
+        except StoreUnavailableError as error:
+            # Whoever waits behind would wait as long for the same.
+            _fail([*batch, *self._queue], error)
+            self._queue.clear()
+        except Exception as error:  # noqa: BLE001  # what it is about is booked apart from the others
+            await self._book_apart(batch, error)
+        except BaseException:
+            _fail(batch, StoreUnavailableError("the reports could not be booked"))
+            raise
+        else:
+            self._observe(batch, asyncio.get_running_loop().time())
+            self._tell(batch, recorded, known)
+
+    async def _book_apart(self, batch: Sequence[_Waiting], error: Exception) -> None:
+        """One of them cannot be booked, and keeps none of the others from it."""
+        of_id: defaultdict[str, list[_Waiting]] = defaultdict(list)
+        for each in batch:
+            of_id[each.booking.event.request_id].append(each)
+        if len(of_id) == 1:
+            log.error("a report could not be booked", kind=type(error).__name__)
+            _fail(batch, StoreUnavailableError("the report could not be booked"))
+            return
+        for alone in of_id.values():
+            await self._book_batch(alone)
 
     def _observe(self, batch: Sequence[_Waiting], now_seconds: float) -> None:
         self._measures.batch_events.observe(len(batch))
         self._measures.batch_wait_seconds.observe(now_seconds - batch[0].since_seconds)
 
     def _next_batch(self) -> list[_Waiting]:
-        """Each request id once: what comes second under an id waits for the next, and finds the first there."""
+        """So many request ids, each as often as it waits among them."""
         batch: list[_Waiting] = []
-        again: list[_Waiting] = []
-        taken: set[str] = set()
-        while self._queue and len(batch) < _EVENTS_PER_COMMIT:
-            waiting = self._queue.popleft()
-            request_id = waiting.booking.event.request_id
-            if request_id in taken:
-                again.append(waiting)
-            else:
-                taken.add(request_id)
-                batch.append(waiting)
-        self._queue.extendleft(reversed(again))
+        ids: set[str] = set()
+        while self._queue and len(ids) < _EVENTS_PER_COMMIT:
+            batch.append(self._queue.popleft())
+            ids.add(batch[-1].booking.event.request_id)
         return batch
 
     async def _commit(self, batch: Sequence[_Waiting]) -> tuple[Recorded, dict[str, KnownReport]]:
+        firsts: dict[str, UsageEvent] = {}
+        for each in batch:
+            firsts.setdefault(each.booking.event.request_id, each.booking.event)
         async with self._store.connection() as connection:
-            recorded = await record_usage(connection, [each.booking.event for each in batch])
-            repeated = [
-                each.booking.event.request_id
-                for each in batch
-                if each.booking.event.request_id not in recorded.fresh_request_ids
-            ]
+            recorded = await record_usage(connection, list(firsts.values()))
+            repeated = [request_id for request_id in firsts if request_id not in recorded.fresh_request_ids]
             known = await find_reports(connection, repeated) if repeated else {}
-        return recorded, known
+            totals = await find_totals(connection, _charges_still_held(batch, recorded)) if repeated else ()
+        return msgspec.structs.replace(recorded, windows=(*recorded.windows, *totals)), known
 
     def _tell(self, batch: Sequence[_Waiting], recorded: Recorded, known: dict[str, KnownReport]) -> None:
         """Beside the next commit: telling Redis takes a round trip."""
@@ -144,12 +156,13 @@ class GroupCommit:
         task.add_done_callback(self._telling.discard)
 
     async def _settle(self, batch: Sequence[_Waiting], recorded: Recorded, known: dict[str, KnownReport]) -> None:
-        answers = [_booked_as(each.booking.event, recorded, known) for each in batch]
+        answers = _answers([each.booking.event for each in batch], recorded, known)
+        booked: dict[str, tuple[Booking, BookedAs]] = {}
+        for each, answer in zip(batch, answers, strict=True):
+            if answer != "conflict":
+                booked.setdefault(each.booking.event.request_id, (each.booking, answer))
         try:
-            await self._tell_redis(
-                recorded.windows,
-                [(each.booking, answer) for each, answer in zip(batch, answers, strict=True) if answer != "conflict"],
-            )
+            await self._tell_redis(recorded.windows, list(booked.values()))
         finally:
             for each, answer in zip(batch, answers, strict=True):
                 if not each.answer.done():
@@ -205,13 +218,33 @@ class _TenantNews:
         return pieces
 
 
-def _booked_as(event: UsageEvent, recorded: Recorded, known: dict[str, KnownReport]) -> BookedAs:
-    if event.request_id in recorded.fresh_request_ids:
-        return "recorded"
-    report = known.get(event.request_id)
-    if report is None or report.fingerprint == event.fingerprint:
-        return "duplicate"
-    return "expired" if report.fingerprint == EXPIRED else "conflict"
+def _charges_still_held(batch: Sequence[_Waiting], recorded: Recorded) -> list[Charge]:
+    """Of calls that were booked before: whoever did may not have lived to tell Redis their totals.
+
+    These take the place of what the calls hold.
+    """
+    return [
+        charge
+        for each in batch
+        if each.booking.held_in and each.booking.event.request_id not in recorded.fresh_request_ids
+        for charge in each.booking.event.charges
+    ]
+
+
+def _answers(events: Iterable[UsageEvent], recorded: Recorded, known: Mapping[str, KnownReport]) -> list[BookedAs]:
+    """The first under a new id is recorded; what else comes under an id is held against what the ledger has of it."""
+    in_ledger = {request_id: report.fingerprint for request_id, report in known.items()}
+    answers: list[BookedAs] = []
+    for event in events:
+        fingerprint = in_ledger.get(event.request_id)
+        if fingerprint is None and event.request_id in recorded.fresh_request_ids:
+            in_ledger[event.request_id] = event.fingerprint
+            answers.append("recorded")
+        elif fingerprint is None or fingerprint == event.fingerprint:
+            answers.append("duplicate")
+        else:
+            answers.append("expired" if fingerprint == EXPIRED else "conflict")
+    return answers
 
 
 def _fail(batch: Sequence[_Waiting], error: StoreUnavailableError) -> None:

@@ -28,7 +28,7 @@ class HoldFinder:
 
     async def find(self, request_ids: Sequence[str]) -> dict[str, Held]:
         """By request id, those that hold something. Raises CountersUnavailableError."""
-        found = await self._read(await self._tenants_of(request_ids))
+        found = await self._read(await self._own_tenants(await self._tenants_of(request_ids)))
         details = {request_id: decode_details(hold.details) for request_id, hold in found.items()}
         of_all = [request_id for request_id, each in details.items() if each.has_global]
         whole = await self._read({GLOBAL_TENANT: of_all}) if of_all else {}
@@ -47,7 +47,14 @@ class HoldFinder:
             for request_id, hold in found.items()
         }
 
-    async def _tenants_of(self, request_ids: Sequence[str]) -> Mapping[str, list[str]]:
+    async def _own_tenants(self, by_tenant: dict[str, list[str]]) -> Mapping[str, list[str]]:
+        """The limits of the whole deployment are asked first: what holds there alone was never admitted."""
+        of_all = by_tenant.pop(GLOBAL_TENANT, [])
+        for hold in await read_holds(self._batcher, GLOBAL_TENANT, of_all) if of_all else ():
+            by_tenant.setdefault(decode_details(hold.details).tenant_id, []).append(hold.request_id)
+        return by_tenant
+
+    async def _tenants_of(self, request_ids: Sequence[str]) -> dict[str, list[str]]:
         by_tenant: defaultdict[str, list[str]] = defaultdict(list)
         unknown: list[str] = []
         for request_id in request_ids:

@@ -29,8 +29,8 @@ class Late:
         async with self._store.connection() as connection:
             reports = await find_reports(connection, [event.request_id])
             booked = (await find_booked_events(connection, reports)).get(event.request_id)
-        if booked is None:
-            # Dropped with the day it was recorded on.
+        if booked is None or booked["virtual_key_id"] != event.virtual_key_id:
+            # Dropped with the day it was recorded on; or another virtual key's call.
             return "conflict"
         (answer,) = await self._group_commit.book([Booking(event=_difference(event, booked))])
         return "conflict" if answer == "expired" else answer
@@ -50,6 +50,9 @@ def _difference(event: UsageEvent, booked: Row) -> UsageEvent:
         strict=True,
     )
     kinds = _amounts_by_kind(event)
+    # Of all tokens together, as they are limited: an estimate does not say which are output.
+    tokens = kinds["tokens"] - booked["input_tokens"] - booked["output_tokens"]
+    output_tokens = min(more("output_tokens"), max(tokens, 0))
     differences = (
         Charge(meter_id, epoch, window_start, _amount(amounts, kinds, meter_id, epoch) - amount)
         for meter_id, epoch, window_start, amount in charges
@@ -60,9 +63,11 @@ def _difference(event: UsageEvent, booked: Row) -> UsageEvent:
         tenant_id=booked["tenant_id"],
         team_id=booked["team_id"],
         customer_id=booked["customer_id"],
+        provider=booked["provider"],
+        model=booked["model"],
         status="late",
-        input_tokens=more("input_tokens"),
-        output_tokens=more("output_tokens"),
+        input_tokens=max(tokens, 0) - output_tokens,
+        output_tokens=output_tokens,
         cached_input_tokens=more("cached_input_tokens"),
         cost_nanousd=more("cost_nanousd"),
         charges=tuple(charge for charge in differences if charge.amount > 0),

@@ -12,7 +12,7 @@ from service.counters.batching import ScriptBatcher
 from service.counters.client import CountersUnavailableError
 from service.counters.holds import Settled, settle
 from service.domain.charging import Amounts, charges_at, counted_requests
-from service.domain.inputs.calls import UsageInput
+from service.domain.inputs.calls import UsageInput, check_cost
 from service.domain.meters import Tenant
 from service.domain.money import usd_to_nanousd
 from service.domain.policy import GlobalPolicy, Policy
@@ -23,16 +23,14 @@ from service.domain.windows import to_us
 from service.governance.admission.without_redis import LocalDecisions
 from service.governance.holds import HoldDetails, KnownHolds
 from service.governance.measures import EngineMeasures
-from service.governance.policies.cache import Policies
+from service.governance.policies.cache import GLOBAL_TENANT, Policies
 from service.governance.policies.prices import PriceBook
-from service.governance.settlement.charges import held_charges, ledger_charges, live_uses, rerouted
+from service.governance.settlement.charges import charges_not_held, held_charges, ledger_charges, live_uses, rerouted
 from service.governance.settlement.group_commit import BookedAs, Booking, GroupCommit
 from service.governance.settlement.held import Held, HoldFinder
 from service.governance.settlement.late import Late
 from service.store.postgres import StoreUnavailableError
 
-# Request ids are known for a week: what is older could be booked twice.
-OLDEST_REPORT = timedelta(days=7)
 _AHEAD = timedelta(minutes=5)
 
 ReportStatus = Literal["recorded", "duplicate", "conflict", "unknown_key"]
@@ -62,21 +60,24 @@ class SettlementParts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Settlement:
-    """Books usage and releases calls."""
+    """Books usage and releases calls. Request ids are known for `oldest`: what is older could be booked twice."""
 
-    def __init__(self, parts: SettlementParts, *, measures: EngineMeasures, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, parts: SettlementParts, *, measures: EngineMeasures, oldest: timedelta, clock: Callable[[], datetime]
+    ) -> None:
         self._parts = parts
         self._measures = measures
+        self._oldest = oldest
         self._clock = clock
 
-    async def settle(self, events: Sequence[UsageInput]) -> list[Report]:
-        """Durable when it returns, each by itself, in their order.
+    async def settle(self, events: Sequence[UsageInput], *, in_array: bool = False) -> list[Report]:
+        """Durable when it returns, each by itself, in their order. `in_array` is how they were sent.
 
         Raises RefusedError for a time that cannot be, StoreUnavailableError: the same may be sent again then.
         """
         now = self._clock()
         for number, event in enumerate(events):
-            _check_time(event, now, f"$[{number}]" if len(events) > 1 else "$")
+            self._check_time(event, now, f"$[{number}]" if in_array else "$")
         await self._parts.prices.refresh()
         whole = await self._parts.policies.whole()
         policies = await gather(*map(self._policy_of, events))
@@ -90,7 +91,9 @@ class Settlement:
                 # Another virtual key's call holds under this id.
                 bookings.append("conflict")
             else:
-                bookings.append(self._booking(event, policy, whole, hold, now))
+                booking = self._booking(event, policy, whole, hold, now)
+                check_cost(booking.event.cost_nanousd, f"$[{len(bookings)}]" if len(events) > 1 else "$")
+                bookings.append(booking)
         booked = await self._parts.group_commit.book([each for each in bookings if isinstance(each, Booking)])
         return await self._reports(events, bookings, booked)
 
@@ -108,6 +111,14 @@ class Settlement:
             raise StoreUnavailableError("the counters do not answer") from error
         self._parts.known_holds.end(request_id)
         return True
+
+    def _check_time(self, event: UsageInput, now: datetime, path: str) -> None:
+        if event.occurred_at is None:
+            return
+        if event.occurred_at > now + _AHEAD:
+            raise invalid(f"{path}.occurred_at", "is in the future")
+        if event.occurred_at < now - self._oldest:
+            raise invalid(f"{path}.occurred_at", f"is more than {self._oldest.days} days ago")
 
     async def _policy_of(self, event: UsageInput) -> Policy | None:
         if event.virtual_key is not None:
@@ -133,6 +144,8 @@ class Settlement:
         at = event.occurred_at or now
         if details is not None and held is not None:
             charges = held_charges(held, amounts)
+            if GLOBAL_TENANT not in dict(held.parts):
+                charges += charges_not_held(details, whole, amounts)
             if policy is not None and (provider, model) != (details.provider, details.model):
                 charges = rerouted(charges, policy, whole, details, amounts, (provider, model))
         elif policy is not None:
@@ -220,15 +233,6 @@ class Settlement:
             status = booked_as
         self._measures.usage_events[status] += 1
         return Report(event.request_id, status, event.cost_nanousd, event.priced, late)
-
-
-def _check_time(event: UsageInput, now: datetime, path: str) -> None:
-    if event.occurred_at is None:
-        return
-    if event.occurred_at > now + _AHEAD:
-        raise invalid(f"{path}.occurred_at", "is in the future")
-    if event.occurred_at < now - OLDEST_REPORT:
-        raise invalid(f"{path}.occurred_at", f"is more than {OLDEST_REPORT.days} days ago")
 
 
 def _tokens(event: UsageInput, details: HoldDetails | None) -> tuple[int, int]:

@@ -69,6 +69,7 @@ class LimitBuilder:
             request_reset_duration=set_or_left_out(row["request_reset_duration"]),
             request_current_usage=request_usage,
             request_last_reset=request_start,
+            shadow=row["shadow"],
             **stamps(row),
         )
 
@@ -91,6 +92,8 @@ class LimitBuilder:
             provider_config_id=set_or_left_out(row["provider_config_id"]),
             model_config_id=set_or_left_out(row["model_config_id"]),
             reset_config=UNSET if quarter_start_month is None else ResetConfig(quarter_start_month),
+            alert_thresholds=row["alert_thresholds"],
+            shadow=row["shadow"],
             **stamps(row),
         )
 
@@ -105,9 +108,7 @@ class LimitBuilder:
         }
         if row["override_mode"] == "forever":
             return fields
-        # A clock that was set back is in a window before the grant.
-        passed = max(windows_since(rule, row["override_anchor_reset"], self._now), 0)
-        remaining = row["override_cycles_total"] - passed
+        remaining = cycles_remaining(row, rule, self._now)
         if remaining <= 0:
             return {}
         window_end = window_at(rule, self._now).end
@@ -128,6 +129,14 @@ class LimitBuilder:
         )
         index = self.meters.add(meter, in_usd=False)
         return self.meters.usage_mark(index), self.meters.window_start_mark(index)
+
+
+def cycles_remaining(row: Row, rule: ResetRule, now: datetime) -> int:
+    """How many windows of a budget's override are left, the current one among them; 0 or less when it is over."""
+    # A clock that was set back is in a window before the grant.
+    passed = max(windows_since(rule, row["override_anchor_reset"], now), 0)
+    remaining: int = row["override_cycles_total"] - passed
+    return remaining
 
 
 def stamps(row: Row) -> dict[str, Any]:

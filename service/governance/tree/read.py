@@ -128,24 +128,28 @@ class TreeReader:
         known = {tenant: cached.known_version(now) for tenant, cached in tenants.items()}
         # As they are known now: another page's read may put an older one in their place while this one waits.
         fragments = {tenant: cached.fragment for tenant, cached in tenants.items()}
-        changed = await read_tenants(self._counters, known)
-        warm = {tenant: _warm_states(tenants[tenant], counters) for tenant, counters in changed.items()}
-        cold = await self._usage.load_cold(
-            [
-                (tenant, meter)
-                for tenant, states in warm.items()
-                for meter in tenants[tenant].template.meters
-                if meter.id not in states
-            ],
-            now=now,
-        )
-        for tenant, states in warm.items():
+        incomplete: dict[Tenant, dict[str, MeterState]] = {}
+        for tenant, counters in (await read_tenants(self._counters, known)).items():
             cached = tenants[tenant]
-            fragment = fill(cached.template, ChainMap(states, cold), now=now)
-            # With a meter just loaded the version is not of what was filled in: the next read asks for all again.
-            complete = len(states) == len(cached.template.meters)
-            cached.counters_version = changed[tenant].version if complete else UNKNOWN_VERSION
-            cached.fragment = fragments[tenant] = fragment
+            states = _warm_states(cached, counters)
+            if len(states) == len(cached.template.meters):
+                cached.counters_version = counters.version
+                cached.fragment = fragments[tenant] = fill(cached.template, states, now=now)
+            else:
+                incomplete[tenant] = states
+            await asyncio.sleep(0)
+        cold = [
+            (tenant, meter)
+            for tenant, states in incomplete.items()
+            for meter in tenants[tenant].template.meters
+            if meter.id not in states
+        ]
+        loaded = await self._usage.load_cold(cold, now=now)
+        for tenant, states in incomplete.items():
+            cached = tenants[tenant]
+            # With a meter just loaded the version is not of what is filled in: the next read asks for all again.
+            cached.counters_version = UNKNOWN_VERSION
+            cached.fragment = fragments[tenant] = fill(cached.template, ChainMap(states, loaded), now=now)
             await asyncio.sleep(0)
         return {tenant: fragment.body for tenant, fragment in fragments.items() if fragment is not None}
 

@@ -54,7 +54,7 @@ class Template(msgspec.Struct, frozen=True):
     size_bytes: int
 
 
-class Fragment(msgspec.Struct, frozen=True):
+class Fragment(msgspec.Struct, frozen=True, gc=False):
     """Finished JSON, right until the first of its windows ends."""
 
     body: bytes

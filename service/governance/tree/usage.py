@@ -12,7 +12,8 @@ from service.store.postgres import Store
 
 UsageSource = Literal["live", "ledger"]
 
-_METERS_PER_LOAD = 5000
+# What is computed of so many at once holds the event loop for some milliseconds.
+_METERS_PER_LOAD = 1000
 T = TypeVar("T")
 
 
