@@ -279,8 +279,8 @@ def _allowed(hint: Any) -> str:
 _HOST = re.compile(r"(\[[0-9a-fA-F:.%]*\]|[^:\[\]]*)(:[0-9]{1,5})?")
 _EXAMPLES = {
     _ORIGINS: "https://app.example.com,https://*.example.com",
-    _WEBHOOKS: "https://hooks.example.com/budgets,https://…",
     _NETWORKS: "10.0.0.0/8,fd00::/8",
+    _WEBHOOKS: "https://hooks.example.com/budgets,https://…",
     "^postgres(ql)?://": "postgresql://user:password@host:5432/database",
     _REDIS_URLS: "redis://host:6379/0, redis+cluster://host:6379,host:6379, "
     "redis+sentinel://host:26379,host:26379/name-of-the-primary/0, the same with rediss for TLS, or unix:///path",

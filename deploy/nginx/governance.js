@@ -100,6 +100,27 @@ function report(r) {
     return JSON.stringify(event);
 }
 
+// Asks with the body of the request, and goes on to the LLM, or answers as the service does.
+async function ask(r) {
+    const reply = await r.subrequest('/_authz', {method: 'POST', body: r.requestText || ''});
+    const v = r.variables;
+    v.governance_rate_limit = reply.headersOut['RateLimit'] || '';
+    v.governance_rate_limit_policy = reply.headersOut['RateLimit-Policy'] || '';
+    if (reply.status === 200) {
+        v.governance_virtual_key_id = reply.headersOut['X-Governance-Virtual-Key-Id'];
+        r.internalRedirect('@llm');
+    } else if (reply.headersOut['X-Governance-Status']) {
+        if (reply.headersOut['Retry-After']) {
+            r.headersOut['Retry-After'] = reply.headersOut['Retry-After'];
+        }
+        r.headersOut['Content-Type'] = 'application/json';
+        r.return(reply.status, reply.responseText);
+    } else {
+        // No replica answers. To let calls pass instead: r.internalRedirect('@llm');
+        unavailable(r);
+    }
+}
+
 // A refusal with its true status, in the words of Bifrost: auth_request knows no others than 401 and 403.
 function refuse(r) {
     const v = r.variables;
@@ -133,4 +154,4 @@ function answer(r, status, type, message) {
     }));
 }
 
-export default {token, llm_key, watch, report, refuse, unavailable};
+export default {token, llm_key, ask, watch, report, refuse, unavailable};

@@ -18,14 +18,9 @@ from tests.gateways.chat import HELLO, PROMPT_TOKENS, Client
 from tests.gateways.conftest import LLM_KEY, TOKEN
 from tests.gateways.ledger import booked
 from tests.gateways.mock import WORDS, asked_of
-from tests.gateways.programs import DEPLOY, copied, free_port, program, running
+from tests.gateways.nginx import needs_nginx, running_nginx
 
-NGINX = program("nginx")
-_MODULE = Path("/usr/lib/nginx/modules/ngx_http_js_module.so")
-pytestmark = pytest.mark.skipif(
-    NGINX is None or not _MODULE.exists(),
-    reason="needs nginx and its njs module: apt-get install nginx libnginx-mod-http-js",
-)
+pytestmark = needs_nginx
 _REFUSE = "            # error_page 502 504 = @let_pass;"
 _LET_PASS = "            error_page 502 504 = @let_pass;"
 
@@ -40,19 +35,7 @@ def policy() -> dict[str, str]:
 async def client(
     service: TestServer, llm: TestServer, folder: Path, session: aiohttp.ClientSession, policy: dict[str, str]
 ) -> AsyncIterator[Client]:
-    port = free_port()
-    replaced = {
-        "server 127.0.0.1:8080;": f"server 127.0.0.1:{service.port};",
-        "server 127.0.0.1:9000;": f"server 127.0.0.1:{llm.port};",
-        "listen 127.0.0.1:8000;": f"listen 127.0.0.1:{port};",
-        "/tmp/governance-nginx": f"{folder}/nginx",
-        "worker_processes auto;": "worker_processes 1;",
-    }
-    configuration = copied(DEPLOY / "nginx" / "nginx.conf", folder, replaced | policy)
-    copied(DEPLOY / "nginx" / "governance.js", folder, {})
-    command = [str(NGINX), "-e", "stderr", "-c", str(configuration), "-g", "daemon off;"]
-    environment = {"GOVERNANCE_TOKEN": TOKEN, "OPENAI_API_KEY": LLM_KEY}
-    async with running(command, port=port, folder=folder, environment=environment):
+    async with running_nginx("nginx.conf", folder, service=service.port, llm=llm.port, replaced=policy) as port:
         yield Client(session, port)
 
 
