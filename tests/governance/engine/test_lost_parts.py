@@ -44,6 +44,7 @@ def booked(dollars: int, requests: int = 1) -> dict[str, int]:
 async def forget_own_part(redis: Redis) -> None:
     """As when the worker, or Redis, died after the limits of the whole deployment had been asked."""
     (holds,) = await redis.keys("gov:{virtual_key:*}:holds")
+    assert isinstance(holds, bytes)
     await redis.delete(holds, holds.removesuffix(b"holds") + b"held")
     await redis.set("gov:hold:call", "global")
 
