@@ -1,7 +1,6 @@
 """What reported calls hold: found by their ids, wherever they were admitted."""
 
 from asyncio import gather
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -29,6 +28,10 @@ class HoldFinder:
     async def find(self, request_ids: Sequence[str]) -> dict[str, Held]:
         """By request id, those that hold something. Raises CountersUnavailableError."""
         found = await self._read(await self._own_tenants(await self._tenants_of(request_ids)))
+        # What is known here may be over: Redis lost it, and another worker admitted the call again.
+        missed = [each for each in request_ids if each not in found and self._known.tenant_of(each) is not None]
+        if missed:
+            found |= await self._read(await self._own_tenants(await self._ask(missed)))
         details = {request_id: decode_details(hold.details) for request_id, hold in found.items()}
         of_all = [request_id for request_id, each in details.items() if each.has_global]
         whole = await self._read({GLOBAL_TENANT: of_all}) if of_all else {}
@@ -55,17 +58,18 @@ class HoldFinder:
         return by_tenant
 
     async def _tenants_of(self, request_ids: Sequence[str]) -> dict[str, list[str]]:
-        by_tenant: defaultdict[str, list[str]] = defaultdict(list)
-        unknown: list[str] = []
+        unknown = [request_id for request_id in request_ids if self._known.tenant_of(request_id) is None]
+        by_tenant = await self._ask(unknown) if unknown else {}
         for request_id in request_ids:
             tenant_id = self._known.tenant_of(request_id)
-            if tenant_id is None:
-                unknown.append(request_id)
-            else:
-                by_tenant[tenant_id].append(request_id)
-        if unknown:
-            for request_id, tenant_id in (await find_tenants(self._batcher, unknown)).items():
-                by_tenant[tenant_id].append(request_id)
+            if tenant_id is not None:
+                by_tenant.setdefault(tenant_id, []).append(request_id)
+        return by_tenant
+
+    async def _ask(self, request_ids: Sequence[str]) -> dict[str, list[str]]:
+        by_tenant: dict[str, list[str]] = {}
+        for request_id, tenant_id in (await find_tenants(self._batcher, request_ids)).items():
+            by_tenant.setdefault(tenant_id, []).append(request_id)
         return by_tenant
 
     async def _read(self, by_tenant: Mapping[str, list[str]]) -> dict[str, Hold]:
