@@ -73,8 +73,11 @@ def build_app(
     tracing: Tracing | None = None,
 ) -> web.Application:
     """The application; its stores are opened when it starts and closed when it stops."""
+    origins = parse_origins(settings.allowed_origins)
+    # Outermost first. What is off costs nothing.
+    middlewares = [trace_requests if tracing else None, answer_failures, answer_preflights if origins else None]
     app = web.Application(
-        middlewares=[*([trace_requests] if tracing else []), answer_failures, answer_preflights, authorize_principal],
+        middlewares=[*filter(None, middlewares), authorize_principal],
         client_max_size=settings.max_body_kb * 1024,
     )
     app[LIFECYCLE] = Lifecycle()
@@ -83,8 +86,9 @@ def build_app(
     app[TRUSTED_NETWORKS] = Networks(parse_networks(settings.trusted_networks))
     if tracing:
         app[TRACING] = tracing
-    if origins := parse_origins(settings.allowed_origins):
+    if origins:
         app[ORIGINS] = origins
+        app.on_response_prepare.append(name_allowed_origin)
     answer_malformed_requests()
 
     async def worker(app: web.Application) -> AsyncIterator[None]:
@@ -139,7 +143,7 @@ def build_app(
         await counters.close()
         await store.close()
 
-    app.on_response_prepare.extend((add_headers, name_allowed_origin))
+    app.on_response_prepare.append(add_headers)
     app.cleanup_ctx.append(worker)
     add_routes(app, scopes={metrics: settings.metrics_scope}, log_each=settings.access_log == "on")
     return app
