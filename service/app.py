@@ -38,6 +38,7 @@ from service.http.limit_reports import LIMIT_REPORTS
 from service.http.malformed import answer_malformed_requests
 from service.http.metrics import MEASURING, metrics
 from service.http.middleware import add_headers, answer_failures
+from service.http.networks import TRUSTED_NETWORKS, Networks
 from service.http.openapi import version
 from service.http.reading import ENTITY_READER
 from service.http.routes import add_routes
@@ -46,7 +47,7 @@ from service.http.usage_events import LEDGER_STORE
 from service.http.usage_reports import USAGE_REPORTS
 from service.http.virtual_keys import QUOTA_READER, ROTATION_COOLDOWN
 from service.http.webhooks import WebhookSender
-from service.settings import Settings
+from service.settings import Settings, parse_networks
 from service.store.migrations import read_migrations
 from service.store.postgres import Store, open_store
 from service.telemetry.loop_lag import LoopLag
@@ -72,17 +73,22 @@ def build_app(
     tracing: Tracing | None = None,
 ) -> web.Application:
     """The application; its stores are opened when it starts and closed when it stops."""
+    origins = parse_origins(settings.allowed_origins)
+    # Outermost first. What is off costs nothing.
+    middlewares = [trace_requests if tracing else None, answer_failures, answer_preflights if origins else None]
     app = web.Application(
-        middlewares=[*([trace_requests] if tracing else []), answer_failures, answer_preflights, authorize_principal],
+        middlewares=[*filter(None, middlewares), authorize_principal],
         client_max_size=settings.max_body_kb * 1024,
     )
     app[LIFECYCLE] = Lifecycle()
     app[ROTATION_COOLDOWN] = timedelta(seconds=settings.rotation_cooldown_seconds)
     app[REFUSE_UNKNOWN_FIELDS] = settings.unknown_fields == "refuse"
+    app[TRUSTED_NETWORKS] = Networks(parse_networks(settings.trusted_networks))
     if tracing:
         app[TRACING] = tracing
-    if origins := parse_origins(settings.allowed_origins):
+    if origins:
         app[ORIGINS] = origins
+        app.on_response_prepare.append(name_allowed_origin)
     answer_malformed_requests()
 
     async def worker(app: web.Application) -> AsyncIterator[None]:
@@ -137,7 +143,7 @@ def build_app(
         await counters.close()
         await store.close()
 
-    app.on_response_prepare.extend((add_headers, name_allowed_origin))
+    app.on_response_prepare.append(add_headers)
     app.cleanup_ctx.append(worker)
     add_routes(app, scopes={metrics: settings.metrics_scope}, log_each=settings.access_log == "on")
     return app

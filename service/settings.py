@@ -22,6 +22,9 @@ _ORIGINS = rf"^{_ORIGIN}(\s*,\s*{_ORIGIN})*$"
 _WEBHOOK = r"https?://[^\s,#]{1,2000}"
 _WEBHOOKS = rf"^{_WEBHOOK}(\s*,\s*{_WEBHOOK}){{0,4}}$"
 
+_NETWORK = r"[0-9a-fA-F:.]+(/[0-9]{1,3})?"
+_NETWORKS = rf"^{_NETWORK}(\s*,\s*{_NETWORK})*$"
+
 # Sentinels are asked for a primary by its name.
 _REDIS_URLS = r"^((rediss?(\+cluster)?|unix)://|rediss?\+sentinel://[^/?#]+/[^/?#]+)"
 
@@ -48,6 +51,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = "warn"
     allowed_origins: Annotated[
         str, Meta(pattern=_ORIGINS, description="pages that may call from a browser; `*`: all, empty: none")
+    ] = ""
+    trusted_networks: Annotated[
+        str, Meta(pattern=_NETWORKS, description="where gateways may ask /authz from without a token")
     ] = ""
     rotation_cooldown_seconds: Annotated[
         int, Meta(ge=0, le=2_592_000, description="how long a rotated virtual key's old value goes on working")
@@ -149,6 +155,7 @@ def load_settings(
     faults += _key_faults(values.get("encryption_key", ""))
     faults += _webhook_faults(values, secret_was_refused=any(fault.startswith(_SECRET_OF_WEBHOOKS) for fault in faults))
     faults += _header_faults(values.get("required_headers", ""))
+    faults += _network_faults(values.get("trusted_networks", ""))
     if faults:
         raise SettingsError("\n".join(faults))
     return Settings(**values)
@@ -165,6 +172,11 @@ def parse_required_headers(text: str) -> dict[str, str]:
     except (msgspec.DecodeError, re.error) as error:
         raise ValueError("must be a JSON object of header names and regular expressions, `*` for any value") from error
     return required
+
+
+def parse_networks(text: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+    """A comma list of networks and addresses. Raises ValueError."""
+    return tuple(ipaddress.ip_network(each.strip()) for each in text.split(",") if each.strip())
 
 
 def is_loopback(host: str) -> bool:
@@ -226,6 +238,14 @@ def _header_faults(required_headers: str) -> list[str]:
     return []
 
 
+def _network_faults(networks: str) -> list[str]:
+    try:
+        parse_networks(networks)
+    except ValueError:
+        return [f"{VARIABLES['trusted_networks']}: is no list of networks; allowed: {_EXAMPLES[_NETWORKS]}"]
+    return []
+
+
 def _is_url(url: str) -> bool:
     """What the libraries would trip over later, with a part of the password in their words."""
     parts = urlsplit(url)
@@ -259,6 +279,7 @@ def _allowed(hint: Any) -> str:
 _HOST = re.compile(r"(\[[0-9a-fA-F:.%]*\]|[^:\[\]]*)(:[0-9]{1,5})?")
 _EXAMPLES = {
     _ORIGINS: "https://app.example.com,https://*.example.com",
+    _NETWORKS: "10.0.0.0/8,fd00::/8",
     _WEBHOOKS: "https://hooks.example.com/budgets,https://…",
     "^postgres(ql)?://": "postgresql://user:password@host:5432/database",
     _REDIS_URLS: "redis://host:6379/0, redis+cluster://host:6379,host:6379, "

@@ -7,13 +7,14 @@ import msgspec
 
 Scope = Literal["read", "admin", "gateway"]
 
-# What a route asks for. `open` asks for nothing, `virtual_key` for a virtual key and no token.
-RouteScope = Literal["open", "virtual_key", "read", "admin", "gateway"]
+# What a route asks for. `open` asks for nothing, `virtual_key` for a virtual key and no token; `forward_auth` for a
+# gateway, which shows its token apart from what its client sent.
+RouteScope = Literal["open", "virtual_key", "read", "admin", "gateway", "forward_auth"]
 
 _REACHES: dict[Scope, frozenset[RouteScope]] = {
     "read": frozenset({"open", "read"}),
-    "gateway": frozenset({"open", "gateway"}),
-    "admin": frozenset({"open", "read", "admin", "gateway"}),
+    "gateway": frozenset({"open", "gateway", "forward_auth"}),
+    "admin": frozenset({"open", "read", "admin", "gateway", "forward_auth"}),
 }
 
 
@@ -50,6 +51,8 @@ class ApiToken(msgspec.Struct, frozen=True, kw_only=True):
         return "active"
 
 
+# Who asks from a trusted network.
+TRUSTED_GATEWAY = Principal(name="trusted network", scope="gateway")
 # Where authentication is off, everyone is this.
 ANYONE = Principal(name="anyone", scope="admin")
 # The bearer of GOVERNANCE_ADMIN_TOKEN.

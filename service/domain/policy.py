@@ -40,14 +40,13 @@ class Override(msgspec.Struct, frozen=True, gc=False):
 
 
 class Limit(msgspec.Struct, gc=False):
-    """One meter and its maximum; `id` is the budget's, the rate limit's or the owner's.
+    """One meter and its maximum. There are some for each virtual key in memory: what can be derived is not kept.
 
     `window_start_us`, `window_end_us` and `max_now` are of the window `turn_to` was last asked for.
     """
 
     meter_id: str
     kind: LimitKind
-    id: str
     holder: Holder
     max: int
     epoch: int = 0
@@ -74,13 +73,20 @@ class Limit(msgspec.Struct, gc=False):
         now = from_us(now_us)
         window = window_at(self.rule, now)
         self.window_start_us, self.window_end_us = to_us(window.start), to_us(window.end)
-        self.max_now = self.max + _override_nanousd(self.override, self.rule, now)
+        self.max_now = self.max
+        if self.override is not None:
+            self.max_now += _override_nanousd(self.override, self.rule, now)
 
     def window_start_at(self, instant_us: int) -> int:
         """The start of the window that holds any instant, as `turn_to` without turning."""
         if self.window_start_us <= instant_us < self.window_end_us:
             return self.window_start_us
         return 0 if self.rule is None else to_us(window_at(self.rule, from_us(instant_us)).start)
+
+    @property
+    def id(self) -> str:
+        """The budget's, the rate limit's or the owner's."""
+        return self.meter_id.split(":", 2 if self.kind == "parallel" else 1)[-1]
 
     @property
     def is_live_only(self) -> bool:
@@ -191,10 +197,8 @@ class GlobalPolicy(msgspec.Struct, frozen=True):
         return tuple(limit for each in self.model_limits if each.meets(provider, model) for limit in each.limits)
 
 
-def _override_nanousd(override: Override | None, rule: ResetRule, now: datetime) -> int:
+def _override_nanousd(override: Override, rule: ResetRule, now: datetime) -> int:
     """How much it raises the limit in the window of `now`."""
-    if override is None:
-        return 0
     if override.cycles is None or override.anchor is None:
         return override.amount_nanousd
     # A clock that was set back is in a window before the grant.

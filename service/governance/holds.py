@@ -2,7 +2,7 @@
 
 import msgspec
 
-_MOST_HOLDS = 100_000
+_MOST_HOLDS = 50_000
 
 
 class HoldDetails(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -4,9 +4,10 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import hdrs, web
 
-from service.domain.access import ANYONE, Principal, RouteScope
+from service.domain.access import ANYONE, TRUSTED_GATEWAY, Principal, RouteScope
 from service.governance.access import Gatekeeper
 from service.http.errors import ApiError, bad_request
+from service.http.networks import TRUSTED_NETWORKS
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -19,6 +20,8 @@ PRINCIPAL = web.RequestKey("principal", Principal)
 # Handlers of `virtual_key` routes look at the key themselves.
 _WITHOUT_TOKEN = ("open", "virtual_key")
 _SCHEME = "bearer "
+# Authorization is the client's where a gateway asks what becomes of its request.
+GATEWAY_TOKEN = "x-governance-token"  # noqa: S105  # a header's name
 
 
 @web.middleware
@@ -31,7 +34,8 @@ async def authorize_principal(request: web.Request, handler: Handler) -> web.Str
     if scope is None or scope in _WITHOUT_TOKEN:
         return await handler(request)
     gatekeeper = request.app.get(GATEKEEPER)
-    principal = ANYONE if gatekeeper is None else await _identify(request, gatekeeper)
+    identify = _identify_gateway if scope == "forward_auth" else _identify
+    principal = ANYONE if gatekeeper is None else await identify(request, gatekeeper)
     if not principal.may(scope):
         raise ApiError(403, f"This needs a token of scope '{scope}'; yours has '{principal.scope}'")
     request[PRINCIPAL] = principal
@@ -48,6 +52,22 @@ async def _identify(request: web.Request, gatekeeper: Gatekeeper) -> Principal:
     principal = await gatekeeper.identify(presented[0][len(_SCHEME) :].strip())
     if principal is None:
         raise _unauthorized("The API token is unknown, expired or revoked")
+    return principal
+
+
+async def _identify_gateway(request: web.Request, gatekeeper: Gatekeeper) -> Principal:
+    """By its token, else by where it asks from."""
+    presented = request.headers.getall(GATEWAY_TOKEN, [])
+    if len(presented) > 1:
+        raise bad_request(f"The header '{GATEWAY_TOKEN}' is given more than once")
+    token = presented[0].strip() if presented else ""
+    if not token:
+        if request.app[TRUSTED_NETWORKS].hold(request.remote):
+            return TRUSTED_GATEWAY
+        raise ApiError(401, f"Only gateways may ask this: {GATEWAY_TOKEN}, with a token of scope 'gateway'")
+    principal = await gatekeeper.identify(token)
+    if principal is None:
+        raise ApiError(401, f"The token in {GATEWAY_TOKEN} is unknown, expired or revoked")
     return principal
 
 

@@ -11,6 +11,8 @@ from service.http.auth import Handler
 
 API = "/api/governance"
 JSON = "application/json"
+# Of a route that answers every method alike.
+ANY_METHOD = "*"
 
 
 class Parameter(msgspec.Struct, frozen=True):
@@ -24,6 +26,14 @@ class Parameter(msgspec.Struct, frozen=True):
     says: str
     choices: tuple[str, ...] = ()
     narrowed: dict[str, Any] = {}
+
+
+class Header(msgspec.Struct, frozen=True):
+    """A header a request may have; `kind` as JSON Schema has it."""
+
+    name: str
+    says: str
+    kind: dict[str, Any] = msgspec.field(default_factory=lambda: {"type": "string"})
 
 
 class Contract(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,16 +50,25 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
     status: int = 200
     refusals: tuple[int, ...] = ()
     media_types: tuple[str, ...] = (JSON,)
+    headers: tuple[Header, ...] = ()
 
 
 class Route(msgspec.Struct, frozen=True):
-    """`scope` is what a token needs for it; `open` needs none. An id in the path may hold anything but a slash."""
+    """`scope` is what a token needs for it; `open` needs none.
+
+    An id in the path may hold anything but a slash; `{tail}` is all the rest of the path.
+    """
 
     method: str
     path: str
     scope: RouteScope
     handler: Handler
     contract: Contract
+
+    @property
+    def shown_method(self) -> str:
+        """As the OpenAPI document has it, which knows no method that stands for all."""
+        return "GET" if self.method == ANY_METHOD else self.method
 
 
 LIMIT = Parameter("limit", "number", "how many to answer: 25 unless told, 100 at most")

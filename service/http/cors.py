@@ -32,7 +32,7 @@ class Origins(msgspec.Struct, frozen=True):
         return self.everyone or self.names(origin)
 
 
-# Absent where no origin is allowed.
+# Absent where no origin is allowed: neither of the two below is asked then.
 ORIGINS = web.AppKey("origins", Origins)
 
 
@@ -48,12 +48,11 @@ def parse_origins(text: str) -> Origins | None:
 @web.middleware
 async def answer_preflights(request: web.Request, handler: Handler) -> web.StreamResponse:
     """A browser's question before it sends the request itself: it has no token yet."""
-    origins = request.app.get(ORIGINS)
     missed = request.match_info.http_exception
     # OPTIONS is no method of the table: a path that has others is one of it.
-    if origins is None or not isinstance(missed, web.HTTPMethodNotAllowed) or not _is_preflight(request):
+    if not isinstance(missed, web.HTTPMethodNotAllowed) or not _is_preflight(request):
         return await handler(request)
-    if not origins.allow(request.headers[hdrs.ORIGIN]):
+    if not request.app[ORIGINS].allow(request.headers[hdrs.ORIGIN]):
         raise ApiError(403, "Pages of this origin may not call this service")
     headers = {
         hdrs.ACCESS_CONTROL_ALLOW_METHODS: ", ".join(sorted(missed.allowed_methods)),
@@ -65,9 +64,7 @@ async def answer_preflights(request: web.Request, handler: Handler) -> web.Strea
 
 async def name_allowed_origin(request: web.Request, response: web.StreamResponse) -> None:
     """On every answer, just before its head is sent: whether the page that asked may read it."""
-    origins = request.app.get(ORIGINS)
-    if origins is None:
-        return
+    origins = request.app[ORIGINS]
     response.headers.add(hdrs.VARY, hdrs.ORIGIN)
     origin = request.headers.get(hdrs.ORIGIN, "")
     if not origin or not origins.allow(origin):

@@ -8,6 +8,8 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from service.domain.access import RouteScope
+from service.http.auth import GATEWAY_TOKEN
 from service.http.contract import API, JSON, Contract, Route, answer_type
 from service.http.errors import json_response
 from service.http.openapi_names import operation_id, tag_of
@@ -21,20 +23,26 @@ DOCUMENT = web.AppKey("openapi_document", bytes)
 _LIMITS = {"Budget", "RateLimit"}
 _BEARER = "bearer"
 _VIRTUAL_KEY = "virtualKey"
+_GATEWAY = "gatewayToken"
 _REFUSALS = {
     400: "The request is not as it must be; `error.path` names the fault in a body",
     401: "No API token, or none that is known",
+    402: "A budget has no room for the call",
     403: "The token's scope does not reach this",
     404: "There is no such entity",
     409: "It meets another entity, or another use of the Idempotency-Key",
     412: "The entity is no longer as If-Match says",
     413: "The body is too large",
     415: "The body is not plain JSON",
+    429: "A rate limit has no room for the call",
     503: "A store does not answer, nothing was done: send the same again",
 }
+_RETRY_AFTER = {"Retry-After": {"description": "in seconds", "schema": {"type": "integer"}}}
 _REFUSAL_HEADERS = {
     401: {"WWW-Authenticate": {"description": "how to authenticate", "schema": {"type": "string"}}},
-    503: {"Retry-After": {"description": "in seconds", "schema": {"type": "integer"}}},
+    402: _RETRY_AFTER,
+    429: _RETRY_AFTER,
+    503: _RETRY_AFTER,
 }
 
 
@@ -83,7 +91,7 @@ def build_document(routes: Sequence[Route]) -> dict[str, Any]:
     for route, answer in zip(routes, schemas, strict=False):
         operation = _operation(route, answer, components)
         operation["responses"][str(route.contract.status)] |= _links(route, routes)
-        paths.setdefault(route.path, {})[route.method.lower()] = operation
+        paths.setdefault(route.path, {})[route.shown_method.lower()] = operation
     return {
         "openapi": "3.1.0",
         "info": {"title": "LLM governance", "version": version(), "description": _DESCRIPTION},
@@ -94,6 +102,7 @@ def build_document(routes: Sequence[Route]) -> dict[str, Any]:
             "securitySchemes": {
                 _BEARER: {"type": "http", "scheme": "bearer", "description": _SCOPES},
                 _VIRTUAL_KEY: {"type": "apiKey", "in": "header", "name": "x-bf-vk"},
+                _GATEWAY: {"type": "apiKey", "in": "header", "name": GATEWAY_TOKEN, "description": _GATEWAYS},
             },
         },
     }
@@ -121,7 +130,8 @@ def _operation(route: Route, answer: Schema, components: Mapping[str, Schema]) -
 def _security(route: Route) -> list[dict[str, list[str]]]:
     if route.scope == "open":
         return []
-    return [{_VIRTUAL_KEY: []}] if route.scope == "virtual_key" else [{_BEARER: [route.scope]}]
+    apart: dict[RouteScope, str] = {"virtual_key": _VIRTUAL_KEY, "forward_auth": _GATEWAY}
+    return [{apart[route.scope]: []}] if route.scope in apart else [{_BEARER: [route.scope]}]
 
 
 def _success(route: Route, answer: Schema, components: Mapping[str, Schema]) -> dict[str, Any]:
@@ -193,3 +203,4 @@ _SCOPES = (
     "An API token of the scope each operation names: `read`, `admin` (reaches everything) or `gateway`. Not asked for "
     "where authentication is off."
 )
+_GATEWAYS = "An API token of scope `gateway`; not asked for in GOVERNANCE_TRUSTED_NETWORKS"

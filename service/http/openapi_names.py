@@ -2,7 +2,7 @@
 
 import re
 
-from service.http.contract import API, Route
+from service.http.contract import ANY_METHOD, API, Route
 
 # Bifrost has some lists beside its governance API, and its routing rules a second time.
 _PREFIXES = (f"{API}/", "/api/routing/", "/api/")
@@ -22,6 +22,8 @@ def operation_id(route: Route) -> str:
     parts = _parts(route)
     named = [_NOT_WORD.sub("_", part.lower()).strip("_") for part in parts if "{" not in part]
     owners, last = [singular(word) for word in named[:-1]], named[-1]
+    if route.method == ANY_METHOD:
+        return "_".join(["ask", *named, *(["below"] if "{" in parts[-1] else [])])
     if route.method == "GET":
         lists = isinstance(route.contract.answer, dict) and "count" in route.contract.answer
         of_one = "{" in parts[-1]

@@ -36,7 +36,7 @@ def parameters_of(route: Route) -> list[dict[str, Any]]:
 
 def is_change(route: Route) -> bool:
     """Whether the route changes configuration, as an audited and repeatable change."""
-    return route.method != "GET" and route.scope == "admin"
+    return route.shown_method != "GET" and route.scope == "admin"
 
 
 def _path_parameters(route: Route) -> list[dict[str, Any]]:
@@ -61,6 +61,9 @@ def _query_parameter(parameter: Parameter) -> dict[str, Any]:
 
 def _header_parameters(route: Route) -> list[dict[str, Any]]:
     if not is_change(route):
-        return []
+        return [
+            {"name": header.name, "in": "header", "description": header.says, "schema": header.kind}
+            for header in route.contract.headers
+        ]
     name = "Idempotency-Key" if route.method == "POST" else "If-Match"
     return [{"name": name, "in": "header", **_HEADERS[name]}]

@@ -15,5 +15,10 @@ def request_id(request: web.Request) -> str:
     known = request.get(_REQUEST_ID)
     if known is None:
         given = request.headers.get(REQUEST_ID_HEADER, "")
-        known = request[_REQUEST_ID] = given if _PLAIN.fullmatch(given) else str(uuid4())
+        known = request[_REQUEST_ID] = given if is_plain_request_id(given) else str(uuid4())
     return known
+
+
+def is_plain_request_id(text: str) -> bool:
+    """Whether it may be repeated in headers and logs."""
+    return _PLAIN.fullmatch(text) is not None

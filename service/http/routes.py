@@ -10,6 +10,7 @@ from service.domain.access import RouteScope
 from service.http import (
     alerts,
     audit_logs,
+    authz,
     calls,
     catalogue,
     customers,
@@ -53,6 +54,7 @@ ROUTES = (
     *routing_rules.ROUTES,
     *catalogue.ROUTES,
     *calls.ROUTES,
+    *authz.ROUTES,
     *audit_logs.ROUTES,
     *alerts.ROUTES,
     *usage_reports.ROUTES,
@@ -93,6 +95,8 @@ def _part_pattern(parts: list[str], place: int) -> str:
     name = _PATH_ID.fullmatch(parts[place])
     if name is None:
         return parts[place]
+    if name[1] == "tail":
+        return "{tail:.*}"
     beside = (route.path.split("/") for route in ROUTES)
     words = {other[place] for other in beside if len(other) > place and other[:place] == parts[:place]}
     taken = "|".join(sorted(re.escape(word) for word in words if not _PATH_ID.fullmatch(word)))

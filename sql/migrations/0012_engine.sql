@@ -62,6 +62,9 @@ BEGIN
 END $$;
 CREATE TRIGGER remember AFTER DELETE ON virtual_keys FOR EACH ROW EXECUTE FUNCTION remember_virtual_key();
 
+-- A function that is STRICT is not inlined: asked of each total of a booked batch, that was three quarters of its time.
+ALTER FUNCTION meter_tenant(text) CALLED ON NULL INPUT;
+
 -- `late`: what a report said beyond the hold that was booked when it expired; the request itself was counted then.
 ALTER TABLE usage_events DROP CONSTRAINT usage_events_status_check;
 ALTER TABLE usage_events ADD CONSTRAINT usage_events_status

@@ -45,6 +45,11 @@ EXPECTED: dict[RouteScope, dict[str, int | None]] = {
         "read": 403,
         **dict.fromkeys(("gateway", "admin", "bootstrap")),
     },
+    "forward_auth": {
+        **dict.fromkeys(("nobody", "wrong", "expired", "revoked", "virtual key"), 401),
+        "read": 403,
+        **dict.fromkeys(("gateway", "admin", "bootstrap")),
+    },
 }
 
 
@@ -60,7 +65,7 @@ async def bearers(connection: Connection, sealer: Sealer, make: Factory, clock: 
     revoked = await token("revoked", "admin")
     await revoke_token(connection, name="revoked", actor="test")
     virtual_key = new_virtual_key_value()
-    await make.virtual_key(value=virtual_key)
+    await make.virtual_key(value=virtual_key, allow_all_providers=True)
     return {
         "nobody": None,
         "wrong": "gov_wrong",
@@ -89,7 +94,11 @@ def _headers(token: str | None) -> dict[str, str]:
 async def test_a_route_lets_in_whom_it_declares(guarded: TestApi, bearers: dict[str, str | None], route: Route) -> None:
     path = re.sub(r"\{\w+\}", "no-such-entity", route.path)
     for bearer, token in bearers.items():
-        response = await guarded.request(route.method, path, headers=_headers(token))
+        headers = _headers(token)
+        if route.scope == "forward_auth":
+            # There, Authorization is the client's.
+            headers = {"x-governance-token": token or "", "x-bf-vk": bearers["virtual key"] or ""}
+        response = await guarded.request(route.shown_method, path, headers=headers)
         refused = response.status if response.status in (401, 403) else None
         assert refused == EXPECTED[route.scope][bearer], f"{bearer}: {await response.text()}"
 

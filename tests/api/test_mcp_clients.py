@@ -13,7 +13,7 @@ from tests.factories import Factory
 from tests.reading import read_only_customer
 
 CLIENTS = f"{API}/mcp-clients"
-URL = "https://user:password@mcp.example.com/s/token-in-a-path/sse?key=abc"
+URL = "https://user:password@mcp.example.com/s/token-in-a-path/sse?key=xyz"
 SHOWN = f"https://mcp.example.com/{MASK}"
 
 
@@ -95,7 +95,7 @@ async def test_a_new_connection_is_told_of_although_it_looks_the_same(
     assert row["action"] == "mcp_client.replace_connection"
     stored = " ".join(row[0] for row in await connection.fetch("SELECT entry::text FROM audit_log AS entry"))
     stored += str(await connection.fetchval("SELECT client::text FROM mcp_clients AS client"))
-    for secret in ("password", "token-in-a-path", "abc"):
+    for secret in ("password", "token-in-a-path", "xyz"):
         assert secret not in stored
 
 

@@ -93,7 +93,7 @@ async def test_at_every_level_exactly_as_many_calls_are_admitted_as_fit(
     gateway: Gateway, redis: Redis, deployment: Deployment
 ) -> None:
     bindings = {binding.name: binding for binding in every_binding(fits=FITS)}
-    trees = await asyncio.gather(*(make_tree(gateway, binding) for binding in bindings.values()))
+    trees = [await make_tree(gateway, binding) for binding in bindings.values()]
 
     # The first use of every limit, by all workers at once.
     first = await ask_at_once(gateway, trees, dict.fromkeys(bindings, 2 * FITS), "first")

@@ -21,9 +21,10 @@ class Result(msgspec.Struct, frozen=True):
 def run_scenario(bench: Bench, scenario: Scenario, *, say: Callable[[str], None]) -> Result:
     options = bench.options
     with scenario.sides(bench) as measures:
-        for measure in measures:
+        for measure in () if scenario.once else measures:
             measure.run(options.warm_up_seconds)
-        return Result(scenario, interleave(measures, rounds=options.rounds, seconds=options.seconds, say=say))
+        rounds = 1 if scenario.once else options.rounds
+        return Result(scenario, interleave(measures, rounds=rounds, seconds=options.seconds, say=say))
 
 
 def interleave(measures: Sequence[Measure], *, rounds: int, seconds: float, say: Callable[[str], None]) -> list[Side]:

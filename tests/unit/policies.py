@@ -41,6 +41,6 @@ def limit(name: str, kind: LimitKind = "budget", most: int = 10, **fields: Any) 
     """Of a day; none for parallel calls."""
     rule = None if kind == "parallel" else ResetRule(parse_reset_duration("1d"), ANCHOR)
     given: dict[str, Any] = {"holder": Holder("virtual_key", "virtual_key", "key", "ci-bot"), "rule": rule} | fields
-    made = Limit(meter_id=f"{kind}:{name}", kind=kind, id=name, max=most, **given)
+    made = Limit(meter_id=f"{kind}:{name}", kind=kind, max=most, **given)
     made.turn_to(NOW_US)
     return made

@@ -26,6 +26,8 @@ MAY_IMPORT = {
     "service.telemetry": INSIDE | SETTINGS,
     "service.embedded": SETTINGS,
     "service.demo": DOMAIN | SETTINGS | {"service.store"},
+    # For programs that run elsewhere.
+    "service.client": set(),
     "service.settings": DOMAIN,
     "service.encryption_key": DOMAIN,
     "service.supervisor": SETTINGS | {"service.telemetry"},
@@ -42,7 +44,7 @@ MAY_IMPORT = {
 
 # A library: the only parts of the service that may import it.
 LIBRARY_HOMES = {
-    "aiohttp": {"service.http", "service.app", "service.lifecycle"},
+    "aiohttp": {"service.http", "service.app", "service.client", "service.lifecycle"},
     "asyncpg": {"service.store", "service.demo"},
     "aiosql": {"service.store"},
     "redis": {"service.counters"},

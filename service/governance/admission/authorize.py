@@ -212,7 +212,7 @@ class Admission:
         asked = self._asked(call, provider, has_global=bool(whole_path))
         whole = Reserved("ok", asked, (), ())
         if whole_path:
-            whole = await self._parts.reserver.reserve(call.whole.tenant, asked, whole_path)
+            whole = await self._reserve_whole(call, provider, asked, whole_path)
             await self._note(call.whole.tenant.id, call.now_us)
         if whole.outcome == "refused":
             asked = msgspec.structs.replace(asked, reserve=False)
@@ -232,6 +232,18 @@ class Admission:
         is_refused = whole.outcome == "refused" and own.outcome != "repeated"
         outcome = "refused" if is_refused else own.outcome
         return _Outcome(outcome, (whole, own) if whole_path else (own,))
+
+    async def _reserve_whole(
+        self, call: _Call, provider: str | None, asked: Asked, whole_path: Sequence[Limit]
+    ) -> Reserved:
+        """What is left of an attempt at another provider, which did not come as far as the call's own limits, goes."""
+        reserver, tenant = self._parts.reserver, call.whole.tenant
+        whole = await reserver.reserve(tenant, asked, whole_path)
+        is_of_another = bool(whole.details) and decode_details(whole.details).provider != provider
+        if is_of_another and not await reserver.holds(call.policy.tenant, call.request_id):
+            await reserver.give_back(tenant, call.request_id, now_us=call.now_us)
+            whole = await reserver.reserve(tenant, asked, whole_path)
+        return whole
 
     async def _give_back(self, call: _Call, whole: Reserved) -> None:
         if whole.outcome == "ok" and whole.limits:

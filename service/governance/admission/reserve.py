@@ -8,7 +8,7 @@ import msgspec
 
 from service.counters.batching import ScriptBatcher
 from service.counters.client import CountersUnavailableError
-from service.counters.holds import AskedHold, Settled, asked_amount, authorize, note_holding, settle
+from service.counters.holds import AskedHold, Settled, asked_amount, authorize, note_holding, read_holds, settle
 from service.domain.decisions import Standing
 from service.domain.meters import Meter, Tenant
 from service.domain.policy import Limit, LimitKind
@@ -110,6 +110,10 @@ class Reserver:
             else:
                 raise TakenRequestIdError(outcome)
         raise CountersUnavailableError("the counters change faster than they are loaded")
+
+    async def holds(self, tenant: Tenant, request_id: str) -> bool:
+        """Whether the call holds something of the tenant. Raises CountersUnavailableError."""
+        return bool(await read_holds(self._batcher, tenant.id, [request_id]))
 
     async def give_back(self, tenant: Tenant, request_id: str, *, now_us: int) -> None:
         """What a call holds of the tenant. Not being able to is no failure: it expires."""

@@ -12,7 +12,7 @@ from service.domain.windows import from_us
 
 _encode = msgspec.json.Encoder().encode
 # About 700 bytes each.
-_MOST_TEXTS = 20_000
+_MOST_TEXTS = 10_000
 
 
 class LimitText(msgspec.Struct, frozen=True, gc=False):

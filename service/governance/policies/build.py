@@ -1,7 +1,10 @@
 """From rows to policies."""
 
 from collections.abc import Iterable, Sequence
+from sys import intern
 from typing import Any
+
+import msgspec
 
 from service.domain.meters import Tenant, budget_meter_id, parallel_meter_id, requests_meter_id, tokens_meter_id
 from service.domain.models import model_list
@@ -20,30 +23,65 @@ from service.governance.tree.limits import reset_rule
 from service.store.trees import Row, TreeRows
 
 
+class Owners(msgspec.Struct, frozen=True):
+    """Of virtual keys: their team, their customer, and the limits of both."""
+
+    team_id: str | None
+    customer_id: str | None
+    limits: tuple[Limit, ...]
+
+
+class TenantOwners(msgspec.Struct, frozen=True):
+    """What the virtual keys of a tenant share at one revision of it; `owners` by team and customer."""
+
+    revision: int
+    tenant: Tenant
+    owners: dict[tuple[str | None, str | None], Owners]
+
+
+class SharedOwners:
+    """By tenant. Keys are loaded in any order: without it each would bring the limits of its owners along."""
+
+    def __init__(self) -> None:
+        self._of_tenant: dict[str, TenantOwners] = {}
+
+    def of(self, tenant_id: str, revision: int, layout: int) -> TenantOwners:
+        """Of this revision; those of another one make place."""
+        known = self._of_tenant.get(tenant_id)
+        if known is None or known.revision != revision:
+            known = self._of_tenant[tenant_id] = TenantOwners(revision, Tenant(tenant_id, layout), {})
+        return known
+
+    def forget(self, tenant_id: str) -> None:
+        self._of_tenant.pop(tenant_id, None)
+
+
 class PolicyBuilder:
-    """Builds the policies of virtual keys whose rows, and whose owners' rows, are loaded.
+    """Builds the policies of virtual keys whose rows, and whose owners' rows, are loaded."""
 
-    Limits of an owner are built once and shared by all its keys.
-    """
-
-    def __init__(self, rows: TreeRows) -> None:
+    def __init__(self, rows: TreeRows, shared: SharedOwners) -> None:
         self._rows = rows
+        self._shared = shared
         self._teams = {row["id"]: row for group in rows.teams.values() for row in group}
         self._customers = {row["id"]: row for group in rows.customers.values() for row in group}
-        self._shared: dict[tuple[str | None, str | None], tuple[Limit, ...]] = {}
 
     def policy(self, row: Row) -> Policy:
         """`row` is of find_presented_virtual_keys."""
-        tenant = Tenant(row["tenant_id"] or f"virtual_key:{row['id']}", row["layout"] or 0)
+        tenant_id = row["tenant_id"] or f"virtual_key:{row['id']}"
+        of_tenant = self._shared.of(tenant_id, row["revision"] or 0, row["layout"] or 0)
+        owners = row["team_id"], row["customer_id"]
+        if owners not in of_tenant.owners:
+            of_tenant.owners[owners] = Owners(*owners, self._shared_limits(*owners))
+        shared = of_tenant.owners[owners]
         common: dict[str, Any] = {
             "virtual_key_id": row["id"],
             "name": row["name"],
-            "tenant": tenant,
-            "revision": row["revision"] or 0,
-            "team_id": row["team_id"],
-            "customer_id": row["customer_id"],
+            "tenant": of_tenant.tenant,
+            "revision": of_tenant.revision,
+            "team_id": shared.team_id,
+            "customer_id": shared.customer_id,
             "value_hash": row["value_hash"],
-            "shared_limits": self._shared_limits(row["team_id"], row["customer_id"]),
+            "shared_limits": shared.limits,
         }
         if row["deleted"]:
             return Policy(**common, is_deleted=True, is_active=False)
@@ -65,23 +103,19 @@ class PolicyBuilder:
         )
 
     def _shared_limits(self, team_id: str | None, customer_id: str | None) -> tuple[Limit, ...]:
-        known = self._shared.get((team_id, customer_id))
-        if known is not None:
-            return known
         team, customer = self._teams.get(team_id), self._customers.get(customer_id)
         limits: tuple[Limit, ...] = ()
         if team is not None:
             limits += self._limits("team_id", team, _holder("team", "team", team))
         if customer is not None:
             limits += self._limits("customer_id", customer, _holder("customer", "customer", customer))
-        self._shared[team_id, customer_id] = limits
         return limits
 
     def _provider(self, row: Row, key: Row) -> ProviderAccess:
         pinned = self._rows.pinned_provider_keys.get(row["id"], ())
         holder = Holder("provider_config", "provider_config", str(row["id"]), row["provider"])
         return ProviderAccess(
-            provider=row["provider"],
+            provider=intern(row["provider"]),
             weight=row["weight"],
             allowed_models=model_list(row["allowed_models"]),
             blacklisted_models=model_list(row["blacklisted_models"]),
@@ -126,7 +160,7 @@ def limits_of(
 
 def parallel_limit(holder: Holder, most: int) -> Limit:
     meter_id = parallel_meter_id(holder.type, holder.id)
-    return Limit(meter_id=meter_id, kind="parallel", id=holder.id, holder=holder, max=most)
+    return Limit(meter_id=meter_id, kind="parallel", holder=holder, max=most)
 
 
 def _global_limits(rows: TreeRows, row: Row) -> ModelLimits:
@@ -142,7 +176,6 @@ def _budget(row: Row, aligned_by: Row, holder: Holder) -> Limit:
     return Limit(
         meter_id=budget_meter_id(row["id"]),
         kind="budget",
-        id=row["id"],
         holder=holder,
         max=row["max_limit_nanousd"],
         epoch=row["epoch"],
@@ -164,7 +197,6 @@ def _rate_limits(row: Row, aligned_by: Row, holder: Holder) -> Sequence[Limit]:
         Limit(
             meter_id=meter_id(row["id"]),
             kind=kind,  # type: ignore[arg-type]  # one of the two above
-            id=row["id"],
             holder=holder,
             max=row[f"{metric}_max_limit"],
             epoch=row[f"{metric}_epoch"],

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from service.domain.policy import GlobalPolicy, Policy
 from service.domain.sealing import Sealer
-from service.governance.policies.build import PolicyBuilder, build_global
+from service.governance.policies.build import PolicyBuilder, SharedOwners, build_global
 from service.store.policies import find_presented_virtual_keys, list_default_mcp_clients
 from service.store.postgres import Connection, Store, StoreUnavailableError
 from service.store.trees import Row, TreeScope, load_revisions, load_tree_rows
@@ -22,9 +22,9 @@ _MOST_TOLD = 10_000
 # What is not there is not asked for again at once: a flood of wrong keys must not reach Postgres.
 _UNKNOWN_SECONDS = 1.0
 _MOST_UNKNOWN = 10_000
-_POLICY_BYTES = 900
-_LIMIT_BYTES = 420
-_PROVIDER_BYTES = 300
+_POLICY_BYTES = 700
+_LIMIT_BYTES = 340
+_PROVIDER_BYTES = 250
 
 # What a virtual key is asked for by: the hash of its value, or its id.
 Ask = bytes | str
@@ -43,6 +43,7 @@ class Policies:
         self._policies: dict[str, Policy] = {}
         self._ids: dict[bytes, str] = {}
         self._of_tenant: defaultdict[str, set[str]] = defaultdict(set)
+        self._shared = SharedOwners()
         self._stale: set[str] = set()
         self._told: dict[str, int] = {}
         self._unknown: dict[Ask, float] = {}
@@ -99,6 +100,7 @@ class Policies:
             self._global_changes += 1
             if self._global is not None and self._global.revision < revision:
                 self._global = None
+        self._shared.forget(tenant_id)
         ids = self._of_tenant.pop(tenant_id, None)
         if ids is None:
             return
@@ -199,7 +201,7 @@ class Policies:
                 value_hashes=[each for each in asked if isinstance(each, bytes)],
                 virtual_key_ids=[each for each in asked if isinstance(each, str)],
             )
-            return await build_policies(snapshot, found)
+            return await build_policies(snapshot, found, self._shared)
 
     async def _load_whole(self) -> GlobalPolicy:
         """Kept unless it changed while it was loaded: then it answers those who asked. Raises StoreUnavailableError."""
@@ -249,16 +251,17 @@ class Policies:
             siblings.discard(policy.virtual_key_id)
             if not siblings:
                 del self._of_tenant[policy.tenant.id]
+                self._shared.forget(policy.tenant.id)
 
 
-async def build_policies(snapshot: Connection, found: Sequence[Row]) -> list[Policy]:
+async def build_policies(snapshot: Connection, found: Sequence[Row], shared: SharedOwners) -> list[Policy]:
     """The policies of virtual keys that were found in the same snapshot."""
     scope = TreeScope(
         virtual_key_ids=[row["id"] for row in found if not row["deleted"]],
         team_ids=list({row["team_id"] for row in found if row["team_id"] is not None}),
         customer_ids=list({row["customer_id"] for row in found if row["customer_id"] is not None}),
     )
-    builder = PolicyBuilder(await load_tree_rows(snapshot, scope))
+    builder = PolicyBuilder(await load_tree_rows(snapshot, scope), shared)
     return [builder.policy(row) for row in found]
 
 

@@ -1,6 +1,7 @@
 """Budgets and rate limits as the tree shows them, each with the marks of its live numbers."""
 
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from msgspec import UNSET, Raw, UnsetType
@@ -155,10 +156,20 @@ def _usd(amount_nanousd: int) -> Any:
 
 def reset_rule(reset_duration: str, row: Row, aligned_by: Row) -> ResetRule:
     """`aligned_by` is the row whose calendar alignment and time zone the limit in `row` follows."""
+    quarter_start_month = row.get("quarter_start_month") or 1
+    calendar = aligned_by["calendar_aligned"], aligned_by["time_zone"], quarter_start_month
+    return _rule(reset_duration, row["anchored_at"], *calendar)
+
+
+@lru_cache(maxsize=1024)
+def _rule(
+    reset_duration: str, anchored_at: datetime, calendar_aligned: bool, time_zone: str, quarter_start_month: int
+) -> ResetRule:
+    """One for all limits that are alike: those of one owner were mostly made at once."""
     return ResetRule(
         duration=parse_reset_duration(reset_duration),
-        anchored_at=row["anchored_at"],
-        calendar_aligned=aligned_by["calendar_aligned"],
-        time_zone=aligned_by["time_zone"],
-        quarter_start_month=row.get("quarter_start_month") or 1,
+        anchored_at=anchored_at,
+        calendar_aligned=calendar_aligned,
+        time_zone=time_zone,
+        quarter_start_month=quarter_start_month,
     )

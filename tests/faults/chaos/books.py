@@ -75,6 +75,18 @@ SELECT event.request_id, event.status, event.cost_nanousd, event.model, event.pr
  GROUP BY event.recorded_at, event.id
 """
 
+# And which of the deployment's.
+_NOT_CHARGED_TO_ALL = """
+SELECT event.request_id, event.status, event.cost_nanousd, event.model, event.provider, event.charge_meter_ids,
+       array_agg('budget:' || budgets.id) AS missing
+  FROM usage_events AS event
+  JOIN model_configs AS config ON config.virtual_key_id IS NULL AND config.model_name IN ('*', event.model)
+                              AND (config.provider IS NULL OR config.provider = event.provider)
+  JOIN budgets ON budgets.model_config_id = config.id
+ WHERE event.cost_nanousd > 0 AND NOT 'budget:' || budgets.id = ANY (event.charge_meter_ids)
+ GROUP BY event.recorded_at, event.id
+"""
+
 
 class Booked(msgspec.Struct, frozen=True):
     status: str
@@ -113,7 +125,8 @@ async def find_wrong_sums(connection: Connection) -> list[str]:
     wrong += [
         f"days are not the sum of their events: {dict(row)}" for row in await connection.fetch(_EVENTS_AGAINST_DAYS)
     ]
-    wrong += [f"an event is not charged to a budget: {dict(row)}" for row in await connection.fetch(_NOT_CHARGED)]
+    for query in (_NOT_CHARGED, _NOT_CHARGED_TO_ALL):
+        wrong += [f"an event is not charged to a budget: {dict(row)}" for row in await connection.fetch(query)]
     for column, query in _SUMS.items():
         wrong += [f"a budget of {column} counts other money: {dict(row)}" for row in await connection.fetch(query)]
     return wrong

@@ -66,6 +66,7 @@ async def _read_books(
 ) -> Outcome:
     async with scene.stores.connection() as connection:
         ledger = await read_ledger(connection)
+        windows: int = await connection.fetchval("SELECT count(*) FROM meter_windows")
         violations = traffic.faults + wrong_counters + await find_wrong_sums(connection)
     violations += find_wrong_bookings(ledger, traffic.calls, strikes)
     violations += _tracebacks(scene)
@@ -77,6 +78,7 @@ async def _read_books(
         "rows in the ledger": sum(map(len, ledger.rows.values())),
         "holds booked as expired": ledger.count("expired"),
         "made up for late": ledger.count("late"),
+        "windows it is counted in": windows,
         "nano-dollars in the ledger": ledger.cost_nanousd,
         "replies of Redis lost": scene.proxy.lost,
         **{f"strike: {name}": count for name, count in sorted(strikes.done.items())},

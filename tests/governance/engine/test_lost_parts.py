@@ -44,7 +44,8 @@ def booked(dollars: int, requests: int = 1) -> dict[str, int]:
 async def forget_own_part(redis: Redis) -> None:
     """As when the worker, or Redis, died after the limits of the whole deployment had been asked."""
     (holds,) = await redis.keys("gov:{virtual_key:*}:holds")
-    await redis.hdel(holds, "call")
+    assert isinstance(holds, bytes)
+    await redis.delete(holds, holds.removesuffix(b"holds") + b"held")
     await redis.set("gov:hold:call", "global")
 
 
@@ -84,6 +85,30 @@ async def test_a_call_whose_part_in_the_deployment_s_limits_is_lost_is_charged_t
         clock.forward(seconds=60)
         await worker.expire()
         assert await totals(connection) == booked(2)
+
+
+@pytest.mark.parametrize("is_reported", [True, False])
+async def test_a_part_that_is_left_of_an_attempt_at_another_provider_is_not_taken_for_that_of_the_call(
+    new_worker: NewWorker, make: Factory, clock: Clock, connection: Connection, redis: Redis, is_reported: bool
+) -> None:
+    """The first attempt drew another provider, and its worker died between the deployment's limits and the key's."""
+    for provider, weight in (("anthropic", 1), ("openai", 0)):
+        await make.provider_config(virtual_key_id="key", provider=provider, weight=weight)
+    for provider in ("anthropic", "openai"):
+        config = await make.model_config(model_name="*", provider=provider)
+        await make.budget(id=f"all of {provider}", model_config_id=config, anchored_at=clock.now)
+    await new_worker().authorize(**CALL)
+    await forget_own_part(redis)
+    await connection.execute("UPDATE virtual_key_provider_configs SET weight = 1 - weight")
+    worker = new_worker()
+    assert (await worker.authorize(**CALL))["provider"] == "openai"
+    if is_reported:
+        await worker.report("call", model="gpt-4o", cost=2)
+    else:
+        clock.forward(seconds=60)
+        await worker.expire()
+    assert await totals(connection) == booked(2) | {"budget:all of openai": 2 * NANO}
+    assert await held_in_redis(redis) == {}
 
 
 async def test_a_report_after_expiry_is_charged_to_what_the_call_was_held_to_and_its_tokens_are_the_larger_of_both(

@@ -94,6 +94,7 @@ SCENARIOS = (
         unit="MB",
         floor=Floor(350, "at most"),
         needs=(AUTHORIZE,),
+        once=True,
         sides=memory,
     ),
     Scenario(
@@ -101,6 +102,7 @@ SCENARIOS = (
         says="memory of a worker after the whole tree of 100 000 keys was read by pages",
         unit="MB",
         floor=Floor(350, "at most"),
+        once=True,
         sides=memory_of_tree,
     ),
     Scenario(

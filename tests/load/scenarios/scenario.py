@@ -22,7 +22,8 @@ class Measure(msgspec.Struct, frozen=True):
 class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     """A row of the table. `sides` starts what it needs and gives ours first, then what is beside it, if anything.
 
-    With something beside it the floor is of the ratio, else of the value itself.
+    With something beside it the floor is of the ratio, else of the value itself. What is done `once` is not warmed up
+    for, nor repeated.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     unit: str
     floor: Floor | None = None
     needs: Sequence[str] = ()
+    once: bool = False
     sides: Callable[[Bench], AbstractContextManager[Sequence[Measure]]]
 
     def lacks(self) -> str | None:
