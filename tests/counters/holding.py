@@ -3,7 +3,7 @@
 from typing import Any
 
 import msgspec
-from redis.asyncio import Redis
+from redis.asyncio import Redis, RedisCluster
 
 from service.counters.batching import ScriptBatcher
 from service.counters.holds import Admission, AskedHold, Settled, asked_amount, asked_meter, authorize, settle
@@ -70,8 +70,10 @@ async def warm(batcher: ScriptBatcher, *states: MeterWindow) -> None:
 
 
 async def everything(redis: Redis) -> dict[str, Any]:
-    """What Redis has of the tenant, and where each call holds."""
+    """All of the tenant in Redis, and where each call holds: in a cluster that is noted before it is known whether."""
     keys: list[Any] = await redis.keys("gov:*")
+    if isinstance(redis, RedisCluster):
+        keys = [key for key in keys if not key.startswith(b"gov:hold:")]
     return {key.decode(): await _content(redis, key) for key in sorted(keys)}
 
 
