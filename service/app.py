@@ -34,6 +34,7 @@ from service.http.changing import CHANGES
 from service.http.cors import ORIGINS, answer_preflights, name_allowed_origin, parse_origins
 from service.http.customers import MASKED_TREE_READER, TREE_READER
 from service.http.health import LIFECYCLE, PROBES, Lifecycle
+from service.http.large_answers import LARGE_ANSWERS, LargeAnswers
 from service.http.limit_reports import LIMIT_REPORTS
 from service.http.malformed import answer_malformed_requests
 from service.http.metrics import MEASURING, metrics
@@ -168,6 +169,7 @@ def _add_readers(
         caches[name] = cache = TreeCache(settings.tree_cache_mb * 1024 * 1024 // share)
         app[key] = TreeReader(store, counters, sealer=sealer if shows_values else None, cache=cache, clock=clock)
     app[ENTITY_READER] = EntityReader(store, counters, sealer=sealer, clock=clock)
+    app[LARGE_ANSWERS] = LargeAnswers(settings.large_answers)
     app[AUDIT_STORE] = app[ALERT_STORE] = app[LEDGER_STORE] = store
     app[LIMIT_REPORTS] = LimitReports(store, counters, clock=clock)
     app[USAGE_REPORTS] = UsageReports(store, clock=clock)

@@ -100,6 +100,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         int, Meta(ge=1, le=65536, description="memory per worker for what virtual keys may do")
     ] = 192
     tree_cache_mb: Annotated[int, Meta(ge=1, le=65536, description="memory per worker for encoded trees")] = 128
+    large_answers: Annotated[
+        int, Meta(ge=1, le=1024, description="whole trees a worker sends at a time; four times as many wait")
+    ] = 32
     max_body_kb: Annotated[int, Meta(ge=1, le=65536, description="largest request body")] = 1024
     drain_seconds: Annotated[
         int, Meta(ge=0, le=25, description="how long to keep serving, not ready, after SIGTERM")

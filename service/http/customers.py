@@ -13,6 +13,7 @@ from service.http.auth import PRINCIPAL
 from service.http.changing import creates, deletes, updates
 from service.http.contract import API, PAGE, Contract, Route, change, one, page
 from service.http.errors import json_response, not_found
+from service.http.large_answers import LARGE_ANSWERS
 from service.http.parameters import path_id
 from service.http.reading import USAGE_SOURCE, query_page, read_entities
 from service.http.streaming import send_pieces
@@ -93,4 +94,5 @@ async def _tree_response(
     size_bytes = sum(map(len, pieces))
     if size_bytes <= _LARGEST_JOINED_BYTES:
         return json_response(b"".join(pieces), headers=headers)
-    return await send_pieces(request, pieces, size_bytes=size_bytes, headers=headers)
+    async with request.app[LARGE_ANSWERS].turn():
+        return await send_pieces(request, pieces, size_bytes=size_bytes, headers=headers)
