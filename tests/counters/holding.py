@@ -70,8 +70,8 @@ async def warm(batcher: ScriptBatcher, *states: MeterWindow) -> None:
 
 
 async def everything(redis: Redis) -> dict[str, Any]:
-    """What Redis has of the tenant, and where each call holds."""
-    keys: list[Any] = await redis.keys("gov:*")
+    """What Redis has of the tenant. Where calls hold is noted apart, in a cluster before it is known if they do."""
+    keys: list[Any] = await redis.keys("gov:{*")
     return {key.decode(): await _content(redis, key) for key in sorted(keys)}
 
 
