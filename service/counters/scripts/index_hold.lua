@@ -4,8 +4,9 @@
 -- ARGV[1]  msgpack [tenant_id, ttl_ms]
 -- Answers  msgpack true
 --
--- Idempotent.
+-- Idempotent; what is known for longer stays known as long.
 
 local tenant_id, ttl_ms = unpack(cmsgpack.unpack(ARGV[1]))
-redis.call('SET', KEYS[1], tenant_id, 'PX', string.format('%.0f', ttl_ms))
+local longest_ms = math.max(ttl_ms, redis.call('PTTL', KEYS[1]), 1)
+redis.call('SET', KEYS[1], tenant_id, 'PX', string.format('%.0f', longest_ms))
 return cmsgpack.pack(true)
