@@ -36,21 +36,23 @@ def decode_details(details: str) -> HoldDetails:
 
 
 class KnownHolds:
-    """By request id, the tenant whose limits hold the call."""
+    """By request id, the tenant whose limits hold the call, until it ends here or expires."""
 
     def __init__(self) -> None:
-        self._tenants: dict[str, str] = {}
+        self._holds: dict[str, tuple[str, int]] = {}
 
-    def add(self, request_id: str, tenant_id: str) -> None:
-        self._tenants[request_id] = tenant_id
-        if len(self._tenants) > _MOST_HOLDS:
-            del self._tenants[next(iter(self._tenants))]
+    def add(self, request_id: str, tenant_id: str, expires_us: int) -> None:
+        self._holds[request_id] = tenant_id, expires_us
+        if len(self._holds) > _MOST_HOLDS:
+            del self._holds[next(iter(self._holds))]
 
     def tenant_of(self, request_id: str) -> str | None:
-        return self._tenants.get(request_id)
+        hold = self._holds.get(request_id)
+        return None if hold is None else hold[0]
 
     def end(self, request_id: str) -> None:
-        self._tenants.pop(request_id, None)
+        self._holds.pop(request_id, None)
 
-    def tenants(self) -> set[str]:
-        return set(self._tenants.values())
+    def expired(self, now_us: int) -> dict[str, str]:
+        """By request id, the tenants of those that nobody ended here before they expired."""
+        return {request_id: tenant for request_id, (tenant, expires_us) in self._holds.items() if expires_us <= now_us}

@@ -3,7 +3,7 @@
 from typing import Any
 
 import msgspec
-from redis.asyncio import Redis, RedisCluster
+from redis.asyncio import Redis
 
 from service.counters.batching import ScriptBatcher
 from service.counters.holds import Admission, AskedHold, Settled, asked_amount, asked_meter, authorize, settle
@@ -70,10 +70,8 @@ async def warm(batcher: ScriptBatcher, *states: MeterWindow) -> None:
 
 
 async def everything(redis: Redis) -> dict[str, Any]:
-    """All of the tenant in Redis, and where each call holds: in a cluster that is noted before it is known whether."""
-    keys: list[Any] = await redis.keys("gov:*")
-    if isinstance(redis, RedisCluster):
-        keys = [key for key in keys if not key.startswith(b"gov:hold:")]
+    """What Redis has of the tenant. Where calls hold is noted apart, in a cluster before it is known if they do."""
+    keys: list[Any] = await redis.keys("gov:{*")
     return {key.decode(): await _content(redis, key) for key in sorted(keys)}
 
 

@@ -43,8 +43,6 @@ async def test_a_key_of_another_type_moves_nothing(batcher: ScriptBatcher, redis
     if key != ENDED:  # which asking does not touch
         with pytest.raises(CountersUnavailableError):
             await ask(batcher, "b", *ASKS)
-        # Where another slot keeps it, what is noted of the call is not a counter.
-        await redis.delete("gov:hold:b")
         assert await everything(redis) == before
     uses = [LiveUse("a", "tokens:r", 1, WINDOW_US, 4)]
     with pytest.raises(CountersUnavailableError):

@@ -227,7 +227,7 @@ class Admission:
         if own.outcome == "refused" or (own.outcome == "repeated" and whole.outcome == "ok"):
             await self._give_back(call, whole)
         elif whole.outcome != "refused" and asked.reserve:
-            self._parts.known_holds.add(call.request_id, call.policy.tenant.id)
+            self._parts.known_holds.add(call.request_id, call.policy.tenant.id, own.expires_us)
         # What holds already stands, whatever the deployment's limits have become.
         is_refused = whole.outcome == "refused" and own.outcome != "repeated"
         outcome = "refused" if is_refused else own.outcome

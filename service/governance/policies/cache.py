@@ -67,6 +67,11 @@ class Policies:
         policy = self._at_hand(value_hash, self._ids.get(value_hash)) or await self._load(value_hash)
         return policy if policy is not None and policy.answers_to(value_hash, self._clock()) else None
 
+    async def find_user(self, value: str) -> Policy | None:
+        """As `find`, also of a value that was rotated and works no more: what was used with it is booked."""
+        value_hash = self._sealer.hash_virtual_key(value)
+        return self._at_hand(value_hash, self._ids.get(value_hash)) or await self._load(value_hash)
+
     async def find_by_id(self, virtual_key_id: str) -> Policy | None:
         """None when there is no such virtual key, nor was lately. Raises StoreUnavailableError."""
         return self._at_hand(None, virtual_key_id) or await self._load(virtual_key_id)

@@ -82,9 +82,7 @@ class Expiry:
         """Once, at every tenant. Raises StoreUnavailableError, CountersUnavailableError."""
         now_us = to_us(self._clock())
         await self._parts.doubts.give_back(now_us=now_us)
-        # Redis may have lost the list with everything else: what this worker admitted it knows by itself.
-        for tenant_id in self._parts.known_holds.tenants():
-            await note_holding(self._batcher, tenant_id, now_us=now_us)
+        await self._note_own(now_us)
         start, holds_open, done = 0, 0, list[str]()
         failures: list[BaseException] = []
         while page := await list_holding(
@@ -104,6 +102,15 @@ class Expiry:
         self._measures.holds_open = holds_open
         if failures:
             raise failures[0]
+
+    async def _note_own(self, now_us: int) -> None:
+        """Redis may have lost the list with everything else: what this worker admitted it knows by itself."""
+        expired = self._parts.known_holds.expired(now_us)
+        await asyncio.gather(
+            *(note_holding(self._batcher, tenant_id, now_us=now_us) for tenant_id in set(expired.values()))
+        )
+        for request_id in expired:
+            self._parts.known_holds.end(request_id)
 
     async def end_expired(self, tenant_id: str) -> HoldsOfTenant:
         """End the tenant's expired holds; answers what it had before.

@@ -122,7 +122,9 @@ class Settlement:
 
     async def _policy_of(self, event: UsageInput) -> Policy | None:
         if event.virtual_key is not None:
-            return self._parts.policies.known(event.virtual_key) or await self._parts.policies.find(event.virtual_key)
+            return self._parts.policies.known(event.virtual_key) or await self._parts.policies.find_user(
+                event.virtual_key
+            )
         return await self._parts.policies.find_by_id(event.virtual_key_id or "")
 
     async def _find_holds(self, request_ids: Sequence[str]) -> dict[str, Held]:

@@ -164,6 +164,19 @@ async def test_usage_of_an_expired_and_of_an_inactive_virtual_key_is_booked(
     assert await totals(connection) == {"budget:b-sk-bf-1": 10**9, "budget:b-sk-bf-2": 10**9}
 
 
+async def test_usage_with_a_value_that_works_no_more_is_booked(
+    gateway: Gateway, key: str, connection: Connection, clock: Clock
+) -> None:
+    await connection.execute(
+        "UPDATE virtual_keys SET previous_value_hash = value_hash, value_hash = decode(repeat('00', 32), 'hex'), "
+        "previous_value_expires_at = $1",
+        clock.now,
+    )
+    for status in ("recorded", "duplicate"):
+        assert (await gateway.report("call", **USED))["status"] == status
+    assert [event["virtual_key_id"] for event in await booked(connection)] == [key]
+
+
 @pytest.mark.parametrize("named_by", ["value", "id"])
 async def test_usage_of_a_deleted_virtual_key_is_booked_on_its_owners(
     gateway: Gateway, make: Factory, connection: Connection, named_by: str

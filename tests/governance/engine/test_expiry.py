@@ -123,6 +123,22 @@ async def test_a_report_that_comes_too_late_is_charged_once_and_at_what_it_says_
     assert tuple(daily) == (1, 5 * NANO)
 
 
+async def test_a_worker_forgets_calls_that_others_ended(
+    new_worker: NewWorker, worker: Worker, clock: Clock, redis: Redis
+) -> None:
+    await worker.authorize(**CALL)
+    await new_worker().report("call", cost=1)
+    await redis.delete("gov:holding")
+    await worker.expire()
+    # Its hold would last still: there is nothing to look for.
+    assert await redis.exists("gov:holding") == 0
+    for looks in (1, 0):
+        clock.forward(seconds=60)
+        await redis.delete("gov:holding")
+        await worker.expire()
+        assert await redis.exists("gov:holding") == looks
+
+
 async def test_a_report_that_comes_too_late_and_says_less_changes_nothing(
     worker: Worker, clock: Clock, connection: Connection
 ) -> None:
