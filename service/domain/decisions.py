@@ -68,18 +68,19 @@ class Refusal(msgspec.Struct, frozen=True, gc=False):
 
 
 class Standing(msgspec.Struct, frozen=True, gc=False):
-    """A limit as a call finds it: `requested` None asks for any room at all."""
+    """A limit as a call finds it: `requested` None asks for any room at all; `max` is of the window it asked in."""
 
     limit: Limit
     used: int
     held: int
     requested: int | None
+    max: int
 
     @property
     def is_violated(self) -> bool:
         if self.requested is None:
-            return self.used + self.held >= self.limit.max_now
-        return self.used + self.held + self.requested > self.limit.max_now
+            return self.used + self.held >= self.max
+        return self.used + self.held + self.requested > self.max
 
 
 def refusal_of(violated: list[Standing]) -> Refusal:
@@ -97,7 +98,7 @@ def refusal_of(violated: list[Standing]) -> Refusal:
     first = next((each for each in violated if each.limit.kind == "parallel"), violated[0])
     holder, limit = first.limit.holder, first.limit
     if limit.kind == "parallel":
-        text = f"{_LABELS[holder.level]} {holder.name} has {first.held} of {limit.max_now} parallel calls under way"
+        text = f"{_LABELS[holder.level]} {holder.name} has {first.held} of {first.max} parallel calls under way"
         return Refusal("parallel_limited", text)
     return Refusal("budget_exceeded", f"{_LABELS[holder.level]} {holder.name} budget exceeded: {_budget_text(first)}")
 
@@ -105,13 +106,13 @@ def refusal_of(violated: list[Standing]) -> Refusal:
 def _rate_text(standing: Standing) -> str:
     limit = standing.limit
     word = "token" if limit.kind == "tokens" else "request"
-    taken = f"{standing.used + standing.held}/{limit.max_now}"
+    taken = f"{standing.used + standing.held}/{standing.max}"
     asked = "" if not standing.requested else f", {standing.requested} more asked for"
     return f"{word} limit exceeded ({taken}{asked})"
 
 
 def _budget_text(standing: Standing) -> str:
-    taken, most = standing.used + standing.held, standing.limit.max_now
+    taken, most = standing.used + standing.held, standing.max
     if standing.requested is None or taken >= most:
         return f"{_usd(taken)} >= {_usd(most)} dollars"
     return f"{_usd(taken)} + {_usd(standing.requested)} > {_usd(most)} dollars"

@@ -5,10 +5,17 @@ from collections import Counter
 from hypothesis import given, strategies as st
 
 from service.domain.decisions import Standing, refusal_of
+from service.domain.policy import Limit, LimitKind
 from service.governance.admission.choose import first_without_room, in_turn
+from service.governance.admission.reserve import Asked, Reserved
+from service.governance.admission.texts import text_of
 from tests.unit.policies import access, limit
 
 weights = st.none() | st.floats(0, 1e9, allow_nan=False)
+
+
+def standing(of: Limit, used: int, held: int, requested: int | None) -> Standing:
+    return Standing(of, used, held, requested, of.max_now)
 
 
 @given(st.lists(weights, max_size=6), st.floats(0, 1, exclude_max=True))
@@ -34,20 +41,20 @@ def test_a_provider_is_drawn_as_often_as_its_weight_says() -> None:
 
 def test_the_first_limit_without_room_is_found_at_what_the_call_costs_there() -> None:
     budget, tokens, shadow = limit("b"), limit("t", "tokens"), limit("s", shadow=True)
-    standings = [Standing(budget, 4, 3, 9), Standing(tokens, 5, 5, None), Standing(shadow, 99, 0, 1)]
+    standings = [standing(budget, 4, 3, 9), standing(tokens, 5, 5, None), standing(shadow, 99, 0, 1)]
     path = (shadow, budget, tokens)
     assert first_without_room((shadow, budget), standings, cost_nanousd=3) is None
     assert first_without_room((shadow, budget), standings, cost_nanousd=4) is budget
     assert first_without_room((shadow, budget), standings, cost_nanousd=None) is None
     assert first_without_room(path, standings, cost_nanousd=1) is tokens
     assert first_without_room((limit("unknown", most=0),), standings, cost_nanousd=1) is None
-    full = [Standing(budget, 10, 0, None)]
+    full = [standing(budget, 10, 0, None)]
     assert first_without_room(path, full, cost_nanousd=None) is budget
 
 
 def test_the_decision_is_of_the_first_holder_that_refuses_rates_before_parallel_calls_before_budgets() -> None:
-    tokens, requests = Standing(limit("r", "tokens"), 9, 0, 2), Standing(limit("r", "requests"), 10, 0, 1)
-    parallel, budget = Standing(limit("p", "parallel"), 0, 10, 1), Standing(limit("b"), 10, 0, None)
+    tokens, requests = standing(limit("r", "tokens"), 9, 0, 2), standing(limit("r", "requests"), 10, 0, 1)
+    parallel, budget = standing(limit("p", "parallel"), 0, 10, 1), standing(limit("b"), 10, 0, None)
     for violated, decision in (
         ([budget, parallel, requests, tokens], "rate_limited"),
         ([budget, parallel, requests], "request_limited"),
@@ -58,11 +65,21 @@ def test_the_decision_is_of_the_first_holder_that_refuses_rates_before_parallel_
         assert refusal_of(violated).decision == decision
 
 
+def test_a_refusal_stands_although_another_call_turns_the_window_before_it_is_told() -> None:
+    budget = limit("turned")
+    amounts: dict[LimitKind, int | None] = {"budget": 1}
+    asked = Asked(request_id="r", fingerprint="", details="", now_us=0, expires_us=1, amounts=amounts)
+    refused = Reserved("refused", asked, [text_of(budget, 0)], [budget.max_now, 0])
+    budget.max_now *= 2
+    assert [each.is_violated for each in refused.standings()] == [True]
+    assert "budget exceeded: 0.0000" in refusal_of(refused.standings()).message
+
+
 amounts = st.integers(0, 2**63)
 
 
 @given(used=amounts, held=amounts, requested=st.none() | amounts, most=amounts)
 def test_a_limit_is_violated_by_one_more_than_it_has(used: int, held: int, requested: int | None, most: int) -> None:
-    standing = Standing(limit("b", most=most), used, held, requested)
+    found = standing(limit("b", most=most), used, held, requested)
     left = most - used - held
-    assert standing.is_violated == (left < requested if requested is not None else left <= 0)
+    assert found.is_violated == (left < requested if requested is not None else left <= 0)

@@ -1,4 +1,4 @@
--- A page of the tenants that may have holds, for the one worker whose turn it is to look for expired ones.
+-- A page of the tenants that may have holds, for each worker to look for expired ones.
 --
 -- KEYS[1]  gov:holding (see note_holding_tenant.lua)
 -- ARGV[1]  msgpack [start, most, done, done_before_us]: tenants in `done` have no holds any more and are taken out, if

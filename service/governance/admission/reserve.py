@@ -60,16 +60,7 @@ class Reserved(msgspec.Struct, frozen=True, gc=False):
     details: str = ""
 
     def standings(self) -> list[Standing]:
-        return standings(self.asked, [text.limit for text in self.limits], self.numbers)
-
-
-def standings(asked: Asked, limits: Sequence[Limit], numbers: Sequence[int]) -> list[Standing]:
-    """The limits with their numbers."""
-    return [
-        Standing(limit, used, held, asked.amounts[limit.kind])
-        # A call that is asked for again may meet limits it did not meet at first.
-        for limit, used, held in zip(limits, numbers[::2], numbers[1::2], strict=False)
-    ]
+        return _standings(self.asked, self.limits, self.numbers)
 
 
 class Reserver:
@@ -89,13 +80,13 @@ class Reserver:
         """
         now_us = asked.now_us
         for attempt in range(_MAX_ATTEMPTS):
-            texts = [text_of(limit, now_us) for limit in limits]
-            answer = await authorize(self._batcher, tenant, _asked_hold(asked, texts, others, now_us))
+            texts, looked_at = ([text_of(limit, now_us) for limit in some] for some in (limits, others))
+            answer = await authorize(self._batcher, tenant, _asked_hold(asked, texts, looked_at))
             outcome, rest = answer.outcome, answer.rest
             if outcome == "overdue" and attempt < _MAX_ATTEMPTS - 1 and await self._end_expired(tenant.id):
                 continue
             if outcome in ("ok", "refused", "overdue"):
-                return _reserved("ok" if outcome == "ok" else "refused", asked, texts, others, str(rest))
+                return _reserved("ok" if outcome == "ok" else "refused", asked, texts, looked_at, str(rest))
             if outcome == "repeated" and isinstance(rest, list):
                 expires_us, details, numbers = rest
                 held = _reserved("repeated", asked, texts, (), str(numbers))
@@ -137,11 +128,9 @@ class Reserver:
         await self._usage.load_cold([(tenant, meter) for meter in meters], now=from_us(now_us))
 
 
-def _asked_hold(asked: Asked, texts: Sequence[LimitText], others: Sequence[Limit], now_us: int) -> AskedHold:
+def _asked_hold(asked: Asked, texts: Sequence[LimitText], others: Sequence[LimitText]) -> AskedHold:
     amounts = {kind: asked_amount(amount) for kind, amount in asked.amounts.items()}
-    meters = [part for text in texts for part in (text.asked, amounts[text.limit.kind])]
-    for limit in others:
-        meters += (text_of(limit, now_us).asked, amounts[limit.kind])
+    meters = [part for text in (*texts, *others) for part in (text.asked, amounts[text.limit.kind])]
     return AskedHold(
         asked.request_id,
         asked.fingerprint,
@@ -159,9 +148,17 @@ def _reserved(
     outcome: Literal["ok", "refused", "repeated"],
     asked: Asked,
     texts: Sequence[LimitText],
-    others: Sequence[Limit],
+    others: Sequence[LimitText],
     answered: str,
 ) -> Reserved:
     numbers = [int(number) for number in answered.split()]
-    of_others = standings(asked, others, numbers[2 * len(texts) :]) if others else ()
+    of_others = _standings(asked, others, numbers[2 * len(texts) :]) if others else ()
     return Reserved(outcome, asked, texts, numbers[: 2 * len(texts)], of_others, asked.expires_us)
+
+
+def _standings(asked: Asked, texts: Sequence[LimitText], numbers: Sequence[int]) -> list[Standing]:
+    return [
+        Standing(text.limit, used, held, asked.amounts[text.limit.kind], text.max)
+        # A call that is asked for again may meet limits it did not meet at first.
+        for text, used, held in zip(texts, numbers[::2], numbers[1::2], strict=False)
+    ]

@@ -111,7 +111,7 @@ def _limits_json(reserved: Reserved, *, allowed: bool, now_us: int) -> Iterator[
         limit = text.limit
         amount = amounts[limit.kind]
         if limit.shadow:
-            would_refuse = Standing(limit, used, held, amount).is_violated
+            would_refuse = Standing(limit, used, held, amount, text.max).is_violated
             tail = b',"shadow":true,"would_refuse":true}}' if would_refuse else b',"shadow":true,"would_refuse":false}}'
         else:
             tail = b"}}"

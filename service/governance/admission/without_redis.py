@@ -66,7 +66,9 @@ class LocalDecisions:
         for limit in limits:
             limit.turn_to(asked.now_us)
         if self._policy == "allow":
-            return _reserved("ok", asked, [Standing(limit, 0, 0, asked.amounts[limit.kind]) for limit in limits])
+            return _reserved(
+                "ok", asked, [Standing(limit, 0, 0, asked.amounts[limit.kind], limit.max_now) for limit in limits]
+            )
         try:
             await self._load(limits, asked.now_us)
         except StoreUnavailableError:
@@ -114,10 +116,13 @@ class LocalDecisions:
         """What the others' parts of the room may have taken counts as held."""
         found = []
         for limit in limits:
+            # Another call may have turned it on while this one waited.
+            limit.turn_to(asked.now_us)
             used = self._used.get(self._key(limit), _NEVER).used if self._is_counted(limit) else 0
             taken = self._taken.get((limit.meter_id, limit.window_start_us), 0)
             room = max(limit.max_now - used, 0)
-            found.append(Standing(limit, used, taken + room - room // self._shares, asked.amounts[limit.kind]))
+            held = taken + room - room // self._shares
+            found.append(Standing(limit, used, held, asked.amounts[limit.kind], limit.max_now))
         return found
 
     def _is_trusted(self, limit: Limit, now_us: int) -> bool:
