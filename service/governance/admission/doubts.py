@@ -4,6 +4,8 @@ What they hold is given back once Redis answers again: a call that was refused i
 its hold expires. What a worker does not live to give back, or is too much to remember, is booked.
 """
 
+from collections import OrderedDict
+
 from service.counters.batching import ScriptBatcher
 from service.counters.holds import Settled, settle
 from service.domain.meters import Tenant
@@ -17,7 +19,8 @@ class Doubts:
 
     def __init__(self, batcher: ScriptBatcher) -> None:
         self._batcher = batcher
-        self._calls: dict[str, tuple[str, ...]] = {}
+        # Not a dict: finding its first entry takes the longer the more were taken out before it.
+        self._calls: OrderedDict[str, tuple[str, ...]] = OrderedDict()
 
     @property
     def request_ids(self) -> list[str]:
@@ -26,7 +29,7 @@ class Doubts:
     def add(self, request_id: str, tenant_ids: tuple[str, ...]) -> None:
         self._calls[request_id] = tenant_ids
         if len(self._calls) > _MOST_CALLS:
-            del self._calls[next(iter(self._calls))]
+            self._calls.popitem(last=False)
 
     def end(self, request_id: str) -> None:
         """It is asked for again: what becomes of it now is what counts."""

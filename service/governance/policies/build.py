@@ -32,11 +32,16 @@ class Owners(msgspec.Struct, frozen=True):
 
 
 class TenantOwners(msgspec.Struct, frozen=True):
-    """What the virtual keys of a tenant share at one revision of it; `owners` by team and customer."""
+    """What the virtual keys of a tenant share at one revision of it.
+
+    `owners` are by team and customer; `of_customers`, by customer, the limits that its teams share. Each limit is one
+    object: what `text_of` keeps of it goes by the object.
+    """
 
     revision: int
     tenant: Tenant
     owners: dict[tuple[str | None, str | None], Owners]
+    of_customers: dict[str, tuple[Limit, ...]]
 
 
 class SharedOwners:
@@ -49,7 +54,7 @@ class SharedOwners:
         """Of this revision; those of another one make place."""
         known = self._of_tenant.get(tenant_id)
         if known is None or known.revision != revision:
-            known = self._of_tenant[tenant_id] = TenantOwners(revision, Tenant(tenant_id, layout), {})
+            known = self._of_tenant[tenant_id] = TenantOwners(revision, Tenant(tenant_id, layout), {}, {})
         return known
 
     def forget(self, tenant_id: str) -> None:
@@ -71,7 +76,7 @@ class PolicyBuilder:
         of_tenant = self._shared.of(tenant_id, row["revision"] or 0, row["layout"] or 0)
         owners = row["team_id"], row["customer_id"]
         if owners not in of_tenant.owners:
-            of_tenant.owners[owners] = Owners(*owners, self._shared_limits(*owners))
+            of_tenant.owners[owners] = Owners(*owners, self._shared_limits(*owners, of_tenant.of_customers))
         shared = of_tenant.owners[owners]
         common: dict[str, Any] = {
             "virtual_key_id": row["id"],
@@ -102,14 +107,19 @@ class PolicyBuilder:
             model_limits=tuple(each for each in model_limits if each.limits),
         )
 
-    def _shared_limits(self, team_id: str | None, customer_id: str | None) -> tuple[Limit, ...]:
+    def _shared_limits(
+        self, team_id: str | None, customer_id: str | None, of_customers: dict[str, tuple[Limit, ...]]
+    ) -> tuple[Limit, ...]:
         team, customer = self._teams.get(team_id), self._customers.get(customer_id)
         limits: tuple[Limit, ...] = ()
         if team is not None:
             limits += self._limits("team_id", team, _holder("team", "team", team))
-        if customer is not None:
-            limits += self._limits("customer_id", customer, _holder("customer", "customer", customer))
-        return limits
+        if customer is None:
+            return limits
+        if customer["id"] not in of_customers:
+            holder = _holder("customer", "customer", customer)
+            of_customers[customer["id"]] = self._limits("customer_id", customer, holder)
+        return limits + of_customers[customer["id"]]
 
     def _provider(self, row: Row, key: Row) -> ProviderAccess:
         pinned = self._rows.pinned_provider_keys.get(row["id"], ())

@@ -307,3 +307,21 @@ async def test_changes_while_the_connection_was_gone_are_found_when_it_is_back(
     await admin.execute("UPDATE virtual_keys SET name = 'after'")
     await admin.close()
     await until(lambda: is_named(policies, "after"))
+
+
+async def test_keys_of_several_teams_loaded_one_by_one_share_the_limits_of_their_customer(
+    policies: Policies, make: Factory
+) -> None:
+    await make.customer(id="acme")
+    await make.budget(customer_id="acme")
+    for team_id in ("one", "two"):
+        await make.team(id=team_id, customer_id="acme")
+        await make.budget(team_id=team_id)
+        await make.virtual_key(team_id=team_id, value=f"sk-bf-of-{team_id}")
+    one, two = [await policies.find(f"sk-bf-of-{team_id}") for team_id in ("one", "two")]
+    assert one is not None
+    assert two is not None
+    levels = [[limit.holder.level for limit in policy.shared_limits] for policy in (one, two)]
+    assert levels == [["team", "customer"]] * 2
+    assert one.shared_limits[0] is not two.shared_limits[0]
+    assert one.shared_limits[1] is two.shared_limits[1]
