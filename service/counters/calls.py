@@ -12,7 +12,7 @@ class CountersUnavailableError(Exception):
 
 
 class Script(msgspec.Struct, frozen=True):
-    """A .lua file of `scripts/`: its header says its keys, argument and answer."""
+    """A .lua file of `scripts/`, behind the parts it needs: its header says its keys, argument and answer."""
 
     name: str
     text: str
@@ -27,7 +27,18 @@ class ScriptCall(msgspec.Struct, frozen=True):
     argument: bytes
 
 
+_SCRIPTS = Path(__file__).parent / "scripts"
+# By script, what it shares with others: files of `scripts/parts/`.
+_PARTS = {
+    "merge_meters": ("states",),
+    "settle_holds": ("states",),
+    "read_holds": ("stored_hold",),
+    "list_expired_holds": ("stored_hold",),
+}
+
+
 def load_script(name: str) -> Script:
-    text = (Path(__file__).parent / "scripts" / f"{name}.lua").read_text(encoding="utf-8")
+    paths = [*(_SCRIPTS / "parts" / f"{part}.lua" for part in _PARTS.get(name, ())), _SCRIPTS / f"{name}.lua"]
+    text = "\n".join(path.read_text(encoding="utf-8") for path in paths)
     # Redis names a script by its SHA-1; nothing here depends on its strength.
     return Script(name=name, text=text, sha1=hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())

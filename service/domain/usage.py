@@ -9,6 +9,8 @@ import msgspec
 # report said beyond such a one.
 ReportedStatus = Literal["success", "error", "cancelled"]
 UsageStatus = Literal["success", "error", "cancelled", "expired", "late"]
+# Of the id under which the ledger has what a late report adds to an expired call.
+LATE_SUFFIX = ":late"
 
 
 class Charge(msgspec.Struct, frozen=True):

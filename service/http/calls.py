@@ -9,7 +9,14 @@ from msgspec import UNSET, Raw, UnsetType
 
 from service.domain.documents import FieldWarning, converted, unknown_fields
 from service.domain.entities import Instant
-from service.domain.inputs.calls import MOST_EVENTS, AuthorizeInput, ReleaseInput, UsageInput, check_usage
+from service.domain.inputs.calls import (
+    MOST_EVENTS,
+    AuthorizeInput,
+    ReleaseInput,
+    UsageInput,
+    check_request_id,
+    check_usage,
+)
 from service.domain.money import nanousd_to_json
 from service.domain.refusals import conflict, invalid
 from service.governance.admission.authorize import Admission
@@ -53,6 +60,7 @@ async def authorize(request: web.Request) -> web.Response:
         given = _decode_authorize(raw)
     except _NOT_AS_EXPECTED:
         given = _understood(request, decode_document(raw), AuthorizeInput, warnings)
+    check_request_id(given.request_id)
     verdict = await request.app[ADMISSION].authorize(given)
     verdict.warnings = warnings
     return json_response(verdict_json(verdict))

@@ -1,17 +1,20 @@
 """The Lua scripts: each says what it takes and answers, and is there whenever it is called."""
 
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
 
 import service.counters
+from service.counters import calls
 from service.counters.client import CounterClient, load_script
 from service.counters.meters import UNKNOWN_VERSION, merge_windows, read_tenants
 from tests.counters.windows import tenant, window
 
 SCRIPTS = sorted((Path(service.counters.__file__).parent / "scripts").glob("*.lua"))
+PARTS = sorted((Path(service.counters.__file__).parent / "scripts" / "parts").glob("*.lua"))
 
 
 def header_of(path: Path) -> str:
@@ -36,6 +39,15 @@ def test_a_script_begins_with_what_it_does_takes_and_answers(path: Path) -> None
 async def test_a_script_compiles_and_is_named_as_redis_names_it(path: Path, redis: Redis) -> None:
     script = load_script(path.stem)
     assert await redis.script_load(script.text) == script.sha1
+
+
+def test_what_scripts_share_is_there_and_is_shared() -> None:
+    assert calls._PARTS.keys() <= {path.stem for path in SCRIPTS}
+    used = Counter(part for parts in calls._PARTS.values() for part in parts)
+    assert used.keys() == {path.stem for path in PARTS}
+    assert min(used.values()) >= 2
+    for path in PARTS:
+        assert re.match(r"-- Part of scripts that .+\.$", header_of(path), re.MULTILINE), path.name
 
 
 async def test_scripts_come_back_after_the_server_lost_them(counters: CounterClient, redis: Redis) -> None:

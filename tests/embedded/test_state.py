@@ -11,12 +11,12 @@ from service.embedded.servers import EmbeddedValkey
 from service.embedded.state import StateFolderBusy, hold_state_folder
 
 _HOLD = """
-import sys, time
+import sys
 from pathlib import Path
 from service.embedded.state import hold_state_folder
 with hold_state_folder(Path(sys.argv[1])):
     print("held", flush=True)
-    time.sleep(60)
+    sys.stdin.read()
 """
 
 
@@ -24,7 +24,9 @@ with hold_state_folder(Path(sys.argv[1])):
 def holder_to_be_killed(folder: Path) -> Iterator[int]:
     """The pid of a process that holds the folder, and is killed when the block ends."""
     command = [sys.executable, "-c", _HOLD, str(folder)]
-    with subprocess.Popen(command, cwd=Path(__file__).parents[2], stdout=subprocess.PIPE, text=True) as holder:
+    with subprocess.Popen(
+        command, cwd=Path(__file__).parents[2], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as holder:
         try:
             assert holder.stdout
             assert holder.stdout.readline() == "held\n"

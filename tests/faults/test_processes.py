@@ -98,8 +98,9 @@ async def test_a_killed_supervisor_takes_its_workers_along(service: Running, env
     workers = service.workers()
     service.send(signal.SIGKILL)
     await wait_until_gone(workers)
-    with socket.create_server(("127.0.0.1", port_of(environment))):
-        pass  # nobody listens there any more
+    # Nobody listens there any more.
+    with socket.create_server(("127.0.0.1", port_of(environment))) as listening:
+        assert listening.getsockname()[1] == port_of(environment)
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])

@@ -23,8 +23,9 @@
 --          overdue, as refused, but holds have expired that still take room
 --
 -- All or nothing, and safe to repeat: a request id that holds is answered as before. Everything is read and understood
--- before the first write, and that is of the one key that was not read: should it be of another type, nothing is held. A Lua number is exact to 2^53: what has more than 15 digits is compared in two parts, and added
--- by HINCRBY. The others are added here and written at once: each command of its own costs more than all the rest.
+-- before the first write, and that is of the one key that was not read: should it be of another type, nothing is held. A
+-- Lua number is exact to 2^53: what has more than 15 digits is compared in two parts, and added by HINCRBY. The others are
+-- added here and written at once: each command of its own costs more than all the rest.
 
 local request_id, fingerprint, details, now_us, expires_us, reserve, checked, packed = unpack(cmsgpack.unpack(ARGV[1]))
 

@@ -12,22 +12,6 @@
 local argument = cmsgpack.unpack(ARGV[1])
 local ttl_seconds, states = argument[1], argument[2]
 
--- A stored field that is not a state, or longer than any can be, is as good as absent.
-local function parse(stored)
-    local epoch, window_start_us, used = string.match(stored or '', '^(%d+):(%d+):(%d+)$')
-    if not epoch or #epoch > 10 or #window_start_us > 16 or #used > 19 then return nil end
-    return { tonumber(epoch), tonumber(window_start_us), used }
-end
-
-local function is_larger(state, known)
-    if not known then return true end
-    if state[1] ~= known[1] then return state[1] > known[1] end
-    if state[2] ~= known[2] then return state[2] > known[2] end
-    -- Decimal strings without leading zeros: the longer is the larger, and of one length the later in order.
-    if #state[3] ~= #known[3] then return #state[3] > #known[3] end
-    return state[3] > known[3]
-end
-
 local meter_ids = {}
 for i, state in ipairs(states) do meter_ids[i] = state[1] end
 if #meter_ids == 0 then return cmsgpack.pack(0) end

@@ -10,7 +10,7 @@ from msgspec import Meta
 from service.domain.inputs.fields import PLAIN_TEXT
 from service.domain.money import MAX_CALL_NANOUSD, NANOUSD_PER_USD
 from service.domain.refusals import invalid
-from service.domain.usage import ReportedStatus
+from service.domain.usage import LATE_SUFFIX, ReportedStatus
 
 LONGEST_HOLD_SECONDS = 86_400
 MOST_EVENTS = 1000
@@ -86,8 +86,15 @@ def check_cost(cost_nanousd: int, path: str = "$") -> None:
         raise invalid(path, f"these tokens cost more than {MAX_CALL_NANOUSD // NANOUSD_PER_USD} US dollars")
 
 
+def check_request_id(request_id: str | None, path: str = "$") -> None:
+    """Raises RefusedError for one the ledger may need itself."""
+    if request_id is not None and request_id.endswith(LATE_SUFFIX):
+        raise invalid(f"{path}.request_id", f"must not end in '{LATE_SUFFIX}': the ledger has such ids of its own")
+
+
 def check_usage(event: UsageInput, path: str = "$") -> None:
     """Raises RefusedError for what the types do not say."""
+    check_request_id(event.request_id, path)
     if event.virtual_key is None and event.virtual_key_id is None:
         raise invalid(f"{path}.virtual_key", "one of 'virtual_key' and 'virtual_key_id' is required")
     if event.metadata is not None:

@@ -8,13 +8,11 @@ from typing import Literal
 
 import msgspec
 
-from service.domain.usage import Charge, UsageEvent
+from service.domain.usage import LATE_SUFFIX, Charge, UsageEvent
 from service.governance.settlement.group_commit import Booking, GroupCommit
 from service.store.postgres import Store
 from service.store.trees import Row
 from service.store.usage_reports import find_booked_events, find_reports
-
-SUFFIX = ":late"
 
 
 class Late:
@@ -59,7 +57,7 @@ def _difference(event: UsageEvent, booked: Row) -> UsageEvent:
     )
     return msgspec.structs.replace(
         event,
-        request_id=event.request_id + SUFFIX,
+        request_id=event.request_id + LATE_SUFFIX,
         tenant_id=booked["tenant_id"],
         team_id=booked["team_id"],
         customer_id=booked["customer_id"],
