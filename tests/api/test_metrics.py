@@ -13,6 +13,7 @@ from tests.api.test_access import ADMIN_TOKEN
 from tests.conftest import TestApi
 from tests.exposition import Series, parse, total
 from tests.factories import Factory
+from tests.gateway import VALUE, Gateway
 from tests.waiting import until
 
 API = "/api/governance"
@@ -130,3 +131,35 @@ async def test_it_is_open_unless_a_token_is_asked_for(
     assert (await closed.get("/metrics", headers={"Authorization": f"Bearer {ADMIN_TOKEN}"})).status == 200
     unasked = await aiohttp_client(build_app(msgspec.structs.replace(asking, metrics_scope="open")))
     assert (await unasked.get("/metrics")).status == 200
+
+
+async def test_what_was_decided_booked_and_is_held_is_counted(
+    settings: Settings, aiohttp_client: Callable[..., Awaitable[TestApi]], make: Factory
+) -> None:
+    api = await aiohttp_client(build_app(settings))
+    await make.virtual_key(value=VALUE, allow_all_providers=True)
+    gateway = Gateway(api)
+    for request_id in ("booked", "open"):
+        await gateway.authorize(request_id=request_id, provider="openai", model="unheard-of")
+    await gateway.report("booked", provider="openai", model="unheard-of", input_tokens=10)
+    await gateway.report("booked", provider="openai", model="unheard-of", input_tokens=10)
+
+    async def one_is_open() -> bool:
+        return total(await scrape(api), "governance_holds_open") == 1
+
+    await until(one_is_open)
+    series = await scrape(api)
+    counted = {
+        name: total(series, f"governance_{name}")
+        for name in ("decisions_total", "unpriced_usage_total", "batch_events_count", "queue_depth", "alerts_pending")
+    }
+    assert counted == {
+        "decisions_total": 2,
+        "unpriced_usage_total": 1,
+        "batch_events_count": 2,
+        "queue_depth": 0,
+        "alerts_pending": 0,
+    }
+    assert total(series, "governance_decisions_total", decision="allow") == 2
+    assert total(series, "governance_usage_events_total", result="recorded") == 1
+    assert total(series, "governance_usage_events_total", result="duplicate") == 1

@@ -22,8 +22,8 @@ from tests.faults.limits_at import NANOUSD, USED_NANOUSD, Binding, Tree, every_b
 from tests.faults.workers import Worker, running_workers, until_ready
 from tests.servers import Servers, clone_template, drop_database
 
-# TEST_WORKERS=8 for as many as a large deployment has on one machine.
-WORKERS = int(os.environ.get("TEST_WORKERS", "3"))
+# As many as a large deployment has on one machine.
+WORKERS = int(os.environ.get("TEST_WORKERS", "8"))
 FITS = 24
 
 

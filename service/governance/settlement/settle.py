@@ -206,7 +206,6 @@ class Settlement:
                 return cost, True
         if not event.has_figures and event.status != "success":
             return 0, True
-        self._measures.unpriced_events += 1
         return held or 0, False
 
     async def _reports(
@@ -234,6 +233,8 @@ class Settlement:
         else:
             status = booked_as
         self._measures.usage_events[status] += 1
+        if status == "recorded" and not event.priced:
+            self._measures.unpriced_events += 1
         return Report(event.request_id, status, event.cost_nanousd, event.priced, late)
 
 
