@@ -57,11 +57,16 @@ async def counted(redis: Redis, key: str = KEY) -> int:
     return int(await redis.get(key) or 0)
 
 
+def rode_along(batcher: ScriptBatcher) -> int:
+    """How many calls needed no round trip of their own: a cluster's client makes some of one call, to learn of it."""
+    return batcher.traffic.calls - batcher.traffic.round_trips
+
+
 async def test_calls_of_one_turn_go_in_one_round_trip_and_each_gets_its_own_answer(batcher: ScriptBatcher) -> None:
     await echo(batcher, 0)
-    before = batcher.traffic.round_trips
+    before = rode_along(batcher)
     await asyncio.gather(*(echo(batcher, number) for number in range(100)))
-    assert batcher.traffic.round_trips == before + 1
+    assert rode_along(batcher) == before + 99
     assert batcher.traffic.calls >= 101
     assert sum(batcher.traffic.seconds.counts) == batcher.traffic.round_trips
     assert batcher.traffic.seconds.total > 0
@@ -85,9 +90,9 @@ async def test_calls_made_while_a_round_trip_is_under_way_go_together_in_the_nex
 
 async def test_a_round_trip_takes_a_bounded_number_of_calls(batcher: ScriptBatcher) -> None:
     await echo(batcher, 0)
-    before = batcher.traffic.round_trips
+    before = rode_along(batcher)
     await asyncio.gather(*(echo(batcher, number) for number in range(2 * CALLS_PER_ROUND_TRIP + 1)))
-    assert batcher.traffic.round_trips == before + 3
+    assert rode_along(batcher) == before + 2 * (CALLS_PER_ROUND_TRIP - 1)
 
 
 async def test_a_call_that_fails_fails_alone(batcher: ScriptBatcher, redis: Redis) -> None:
