@@ -39,7 +39,7 @@ def counted_requests(status: UsageStatus) -> int:
 def charges_at(limits: Iterable[Limit], amounts: Amounts, instant_us: int) -> list[MeterCharge]:
     """Of a call that belongs to the windows of an instant."""
     return [
-        MeterCharge(limit.meter_id, limit.epoch, limit.window_start_at(instant_us), amount, limit.is_live_only)
+        MeterCharge(limit.meter_id, limit.epoch, limit.window_at(instant_us)[0], amount, limit.is_live_only)
         for limit in limits
         if (amount := amounts.of(limit.kind))
     ]

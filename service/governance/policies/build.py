@@ -13,6 +13,7 @@ from service.domain.policy import (
     Holder,
     Level,
     Limit,
+    Limits,
     McpAccess,
     ModelLimits,
     Override,
@@ -28,20 +29,20 @@ class Owners(msgspec.Struct, frozen=True):
 
     team_id: str | None
     customer_id: str | None
-    limits: tuple[Limit, ...]
+    limits: tuple[Limits, ...]
 
 
 class TenantOwners(msgspec.Struct, frozen=True):
     """What the virtual keys of a tenant share at one revision of it.
 
-    `owners` are by team and customer; `of_customers`, by customer, the limits that its teams share. Each limit is one
-    object: what `text_of` keeps of it goes by the object.
+    `owners` are by team and customer; `of_customers`, by customer, the limits that its teams share. Those of one
+    holder are one object: what `Texts` keeps of them goes by the object.
     """
 
     revision: int
     tenant: Tenant
     owners: dict[tuple[str | None, str | None], Owners]
-    of_customers: dict[str, tuple[Limit, ...]]
+    of_customers: dict[str, Limits]
 
 
 class SharedOwners:
@@ -86,7 +87,7 @@ class PolicyBuilder:
             "team_id": shared.team_id,
             "customer_id": shared.customer_id,
             "value_hash": row["value_hash"],
-            "shared_limits": shared.limits,
+            "shared": shared.limits,
         }
         if row["deleted"]:
             return Policy(**common, is_deleted=True, is_active=False)
@@ -108,18 +109,16 @@ class PolicyBuilder:
         )
 
     def _shared_limits(
-        self, team_id: str | None, customer_id: str | None, of_customers: dict[str, tuple[Limit, ...]]
-    ) -> tuple[Limit, ...]:
+        self, team_id: str | None, customer_id: str | None, of_customers: dict[str, Limits]
+    ) -> tuple[Limits, ...]:
         team, customer = self._teams.get(team_id), self._customers.get(customer_id)
-        limits: tuple[Limit, ...] = ()
-        if team is not None:
-            limits += self._limits("team_id", team, _holder("team", "team", team))
-        if customer is None:
-            return limits
-        if customer["id"] not in of_customers:
-            holder = _holder("customer", "customer", customer)
-            of_customers[customer["id"]] = self._limits("customer_id", customer, holder)
-        return limits + of_customers[customer["id"]]
+        found = [] if team is None else [self._limits("team_id", team, _holder("team", "team", team))]
+        if customer is not None:
+            if customer["id"] not in of_customers:
+                holder = _holder("customer", "customer", customer)
+                of_customers[customer["id"]] = self._limits("customer_id", customer, holder)
+            found.append(of_customers[customer["id"]])
+        return tuple(filter(None, found))
 
     def _provider(self, row: Row, key: Row) -> ProviderAccess:
         pinned = self._rows.pinned_provider_keys.get(row["id"], ())
@@ -138,7 +137,7 @@ class PolicyBuilder:
         limits = limits_of(self._rows, "model_config_id", row["id"], aligned_by=row, holder=holder)
         return ModelLimits(row["model_name"], row["provider"], limits)
 
-    def _limits(self, owner_column: str, row: Row, holder: Holder) -> tuple[Limit, ...]:
+    def _limits(self, owner_column: str, row: Row, holder: Holder) -> Limits:
         limits = limits_of(self._rows, owner_column, row["id"], aligned_by=row, holder=holder)
         most = row["max_parallel_requests"]
         return limits if most is None else (*limits, parallel_limit(holder, most))
@@ -155,9 +154,7 @@ def build_global(rows: TreeRows, tenant: Tenant, revision: int, default_mcp: Ite
     )
 
 
-def limits_of(
-    rows: TreeRows, owner_column: str, owner_id: str | int, *, aligned_by: Row, holder: Holder
-) -> tuple[Limit, ...]:
+def limits_of(rows: TreeRows, owner_column: str, owner_id: str | int, *, aligned_by: Row, holder: Holder) -> Limits:
     """Rate limits first, as they are checked; `aligned_by` is whose calendar they follow."""
     rate_limits = [
         limit

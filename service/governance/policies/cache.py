@@ -128,8 +128,10 @@ class Policies:
         if virtual_key_id is None or (self._stale and virtual_key_id in self._stale):
             return None
         policy = self._policies.get(virtual_key_id)
-        if policy is None or value_hash is None or policy.answers_to(value_hash, self._clock()):
-            self.hits += policy is not None
+        if policy is None:
+            return None
+        if value_hash in (None, policy.value_hash) or policy.answers_to(value_hash, self._clock()):
+            self.hits += 1
             return policy
         return None
 

@@ -15,7 +15,7 @@ from service.domain.charging import Amounts, charges_at, counted_requests
 from service.domain.inputs.calls import UsageInput, check_cost
 from service.domain.meters import Tenant
 from service.domain.money import usd_to_nanousd
-from service.domain.policy import GlobalPolicy, Policy
+from service.domain.policy import GlobalPolicy, Policy, limits_on
 from service.domain.pricing import PricedCall, Tokens
 from service.domain.refusals import invalid
 from service.domain.usage import UsageEvent
@@ -151,7 +151,7 @@ class Settlement:
             if policy is not None and (provider, model) != (details.provider, details.model):
                 charges = rerouted(charges, policy, whole, details, amounts, (provider, model))
         elif policy is not None:
-            limits = whole.path(provider, model) + policy.path(provider, model)
+            limits = limits_on(whole.path(provider, model), policy.path(provider, model))
             charges = charges_at(limits, amounts, to_us(at))
         else:
             charges = []

@@ -10,7 +10,7 @@ from service.domain.durations import parse_reset_duration
 from service.domain.entities import Budget, RateLimit, ResetConfig
 from service.domain.meters import Meter, budget_meter_id, requests_meter_id, tokens_meter_id
 from service.domain.money import nanousd_to_json
-from service.domain.windows import ResetRule, window_at, windows_since
+from service.domain.windows import ResetRule, to_us, window_at, windows_since
 from service.governance.tree.template import Meters
 from service.store.trees import Row, TreeRows
 
@@ -168,7 +168,7 @@ def _rule(
     """One for all limits that are alike: those of one owner were mostly made at once."""
     return ResetRule(
         duration=parse_reset_duration(reset_duration),
-        anchored_at=anchored_at,
+        anchored_us=to_us(anchored_at),
         calendar_aligned=calendar_aligned,
         time_zone=time_zone,
         quarter_start_month=quarter_start_month,
