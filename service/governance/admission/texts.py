@@ -5,6 +5,7 @@ to call has its place in them.
 """
 
 from collections import OrderedDict
+from typing import NamedTuple
 
 import msgspec
 
@@ -21,8 +22,8 @@ _MOST_OWN = 2_000
 _SHARED_LEVELS = ("team", "customer", "model", "provider")
 
 
-class LimitText(msgspec.Struct, frozen=True, gc=False):
-    """A limit in one of its windows.
+class LimitText(NamedTuple):
+    """A limit in one of its windows; a tuple, since each call takes them apart.
 
     `shown` takes used, held, remaining (of a budget as JSON), requested, seconds left, and of a shadow if it
     would refuse.

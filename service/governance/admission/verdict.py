@@ -16,6 +16,7 @@ from service.governance.admission.texts import number_json
 
 _US_PER_SECOND = 1_000_000
 _encode = msgspec.json.Encoder().encode
+_decode_items = msgspec.json.Decoder(list[Raw]).decode
 _NO_LIMITS = Raw(b"[]")
 
 
@@ -86,10 +87,12 @@ class _Shown(msgspec.Struct, omit_defaults=True, gc=False):
 def verdict_json(verdict: Verdict) -> bytes:
     """The answer every call waits for: its limits are formats that are filled in."""
     allowed, violations = verdict.allowed, _NO_LIMITS
-    limits = [text for part in verdict.reserved for text in _limits_json(part, allowed=allowed, now_us=verdict.now_us)]
+    parts = [_limits_json(part, allowed=allowed, now_us=verdict.now_us) for part in verdict.reserved]
+    limits = Raw(b"[%b]" % b",".join([part for part in parts if part]))
     if not allowed:
-        pairs = zip(verdict.standings(), limits, strict=False)
-        violations = _array([text for standing, text in pairs if standing.is_violated and not standing.limit.shadow])
+        pairs = zip(verdict.standings(), _decode_items(limits), strict=True)
+        violated = [item for standing, item in pairs if standing.is_violated and not standing.limit.shadow]
+        violations = Raw(_encode(violated))
     return _encode(
         _Shown(
             allowed,
@@ -98,7 +101,7 @@ def verdict_json(verdict: Verdict) -> bytes:
             verdict.request_id,
             verdict.message,
             violations,
-            _array(limits),
+            limits,
             verdict.providers,
             verdict.provider,
             verdict.model,
@@ -112,33 +115,31 @@ def verdict_json(verdict: Verdict) -> bytes:
     )
 
 
-def _array(items: Sequence[bytes]) -> Raw:
-    return Raw(b"[%b]" % b",".join(items))
-
-
-def _limits_json(reserved: Reserved, *, allowed: bool, now_us: int) -> list[bytes]:
-    """`held` and `remaining` are of after this call was admitted."""
+def _limits_json(reserved: Reserved, *, allowed: bool, now_us: int) -> bytes:
+    """One after the other. `held` and `remaining` are of after this call was admitted."""
     amounts, numbers = reserved.asked.amounts, iter(reserved.numbers)
     requested = {kind: _requested_json(kind, amount) for kind, amount in amounts.items()}
-    shown: list[bytes] = []
-    for text, used, held in zip(reserved.limits, numbers, numbers, strict=False):
-        kind, most = text.kind, text.max
+    values: list[int | bytes] = []
+    formats: list[bytes] = []
+    # A call that is asked for again may meet limits it did not meet at first.
+    for (limit, kind, is_windowed, is_shadow, _, end_us, most, shown), used, held in zip(
+        reserved.limits, numbers, numbers, strict=False
+    ):
         amount = amounts[kind]
         after = held + amount if allowed and amount else held
-        left = most - used - after
-        left = max(left, 0)
+        left = most - used - after if most > used + after else 0
         if kind == "budget":
-            values: tuple[int | bytes, ...] = (_usd(used), _usd(after), _usd(left), requested[kind])
+            values += (_usd(used), _usd(after), _usd(left), requested[kind])
         else:
-            values = used, after, left, requested[kind]
-        if text.is_windowed:
+            values += (used, after, left, requested[kind])
+        if is_windowed:
             # Seconds, rounded up.
-            values += (-((now_us - text.end_us) // _US_PER_SECOND),)
-        if text.is_shadow:
-            would_refuse = Standing(text.limit, used, held, amount, most, text.end_us).is_violated
-            values += (b"true" if would_refuse else b"false",)
-        shown.append(text.shown % values)
-    return shown
+            values.append(-((now_us - end_us) // _US_PER_SECOND))
+        if is_shadow:
+            would_refuse = Standing(limit, used, held, amount, most, end_us).is_violated
+            values.append(b"true" if would_refuse else b"false")
+        formats.append(shown)
+    return b",".join(formats) % tuple(values)
 
 
 def _requested_json(kind: LimitKind, amount: int | None) -> bytes:
