@@ -5,6 +5,7 @@ to call has its place in them.
 """
 
 from collections import OrderedDict
+from functools import lru_cache
 from typing import NamedTuple
 
 import msgspec
@@ -15,10 +16,10 @@ from service.domain.policy import Holder, Limit, LimitKind, Limits
 from service.domain.windows import from_us
 
 _encode = msgspec.json.Encoder().encode
-# About 2 KiB for each holder. What many calls share is kept apart from what only one virtual key has: of these there
+# About 2.5 KiB for each holder. What many calls share is kept apart from what only one virtual key has: of these there
 # are too many to keep all, and they would push the others out.
-_MOST_SHARED = 10_000
-_MOST_OWN = 2_000
+_MOST_SHARED = 8_000
+_MOST_OWN = 1_000
 _SHARED_LEVELS = ("team", "customer", "model", "provider")
 
 
@@ -127,6 +128,8 @@ def _holder_json(holder: Holder) -> bytes:
     return b'{"level":"%b","entity":%b,' % (holder.level.encode(), _escaped(entity))
 
 
+# The limits of a holder often have one window.
+@lru_cache(maxsize=1024)
 def _window_json(start_us: int, end_us: int) -> bytes:
     start, end = _encode(from_us(start_us)), _encode(from_us(end_us))
     return b',"window_start":%b,"resets_at":%b,"retry_after":%%d' % (start, end)

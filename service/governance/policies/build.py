@@ -1,7 +1,7 @@
 """From rows to policies."""
 
 from collections.abc import Iterable, Sequence
-from sys import intern
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -123,14 +123,15 @@ class PolicyBuilder:
     def _provider(self, row: Row, key: Row) -> ProviderAccess:
         pinned = self._rows.pinned_provider_keys.get(row["id"], ())
         holder = Holder("provider_config", "provider_config", str(row["id"]), row["provider"])
-        return ProviderAccess(
-            provider=intern(row["provider"]),
-            weight=row["weight"],
-            allowed_models=model_list(row["allowed_models"]),
-            blacklisted_models=model_list(row["blacklisted_models"]),
-            key_ids=None if row["allow_all_keys"] else tuple(each["id"] for each in pinned),
-            limits=limits_of(self._rows, "provider_config_id", row["id"], aligned_by=key, holder=holder),
+        limits = limits_of(self._rows, "provider_config_id", row["id"], aligned_by=key, holder=holder)
+        access = _access(
+            row["provider"],
+            row["weight"],
+            tuple(row["allowed_models"]),
+            tuple(row["blacklisted_models"]),
+            None if row["allow_all_keys"] else tuple(each["id"] for each in pinned),
         )
+        return msgspec.structs.replace(access, limits=limits) if limits else access
 
     def _model_limits(self, row: Row, key: Row) -> ModelLimits:
         holder = Holder("model_config", "model_config", row["id"], f"{key['name']}: {row['model_name']}")
@@ -141,6 +142,24 @@ class PolicyBuilder:
         limits = limits_of(self._rows, owner_column, row["id"], aligned_by=row, holder=holder)
         most = row["max_parallel_requests"]
         return limits if most is None else (*limits, parallel_limit(holder, most))
+
+
+@lru_cache(maxsize=4096)
+def _access(
+    provider: str,
+    weight: float | None,
+    allowed_models: tuple[str, ...],
+    blacklisted_models: tuple[str, ...],
+    key_ids: tuple[str, ...] | None,
+) -> ProviderAccess:
+    """One for all virtual keys that may use the same."""
+    return ProviderAccess(provider, weight, model_list(allowed_models), model_list(blacklisted_models), key_ids)
+
+
+@lru_cache(maxsize=4096)
+def _maximum(number: int) -> int:
+    """One object for limits of the same size: a deployment has few sizes."""
+    return number
 
 
 def build_global(rows: TreeRows, tenant: Tenant, revision: int, default_mcp: Iterable[Row]) -> GlobalPolicy:
@@ -184,7 +203,7 @@ def _budget(row: Row, aligned_by: Row, holder: Holder) -> Limit:
         meter_id=budget_meter_id(row["id"]),
         kind="budget",
         holder=holder,
-        max=row["max_limit_nanousd"],
+        max=_maximum(row["max_limit_nanousd"]),
         epoch=row["epoch"],
         rule=reset_rule(row["reset_duration"], row, aligned_by),
         shadow=row["shadow"],
@@ -205,7 +224,7 @@ def _rate_limits(row: Row, aligned_by: Row, holder: Holder) -> Sequence[Limit]:
             meter_id=meter_id(row["id"]),
             kind=kind,  # type: ignore[arg-type]  # one of the two above
             holder=holder,
-            max=row[f"{metric}_max_limit"],
+            max=_maximum(row[f"{metric}_max_limit"]),
             epoch=row[f"{metric}_epoch"],
             rule=reset_rule(row[f"{metric}_reset_duration"], row, aligned_by),
             shadow=row["shadow"],
