@@ -50,7 +50,7 @@ async def get_customer(request: web.Request) -> web.StreamResponse:
     if not tree.customers or not itself.etags:
         raise not_found("Customer not found")
     headers = {str(hdrs.ETAG): itself.etags[0]}
-    return await _tree_response(request, tree, (b'{"customer":', tree.customers[0], b"}"), headers=headers)
+    return await _tree_response(request, tree, (b'{"customer":', *tree.customers[0], b"}"), headers=headers)
 
 
 create_customer = creates("customer", "Customer created successfully", CustomerCreate, changes.create_customer)
@@ -80,11 +80,11 @@ def _reader(request: web.Request) -> TreeReader:
     return request.app[TREE_READER if request[PRINCIPAL].sees_secrets else MASKED_TREE_READER]
 
 
-def _separated(bodies: list[bytes]) -> Iterator[bytes]:
-    for number, body in enumerate(bodies):
+def _separated(customers: list[list[bytes]]) -> Iterator[bytes]:
+    for number, pieces in enumerate(customers):
         if number:
             yield b","
-        yield body
+        yield from pieces
 
 
 async def _tree_response(

@@ -8,7 +8,7 @@ from service.counters.client import CounterClient
 from service.domain.sealing import Sealer
 from service.domain.windows import window_at
 from service.governance.tree.cache import CachedTenant, TreeCache
-from service.governance.tree.template import Fragment, Template
+from service.governance.tree.parts import TenantFragment, TenantTemplate
 from service.store.customers import PageQuery
 from service.store.postgres import Connection, Store
 from tests.conftest import Clock
@@ -17,7 +17,9 @@ from tests.full_tree import make_full_tree
 from tests.governance.using import Replica
 
 
-async def kept(replica: Replica, connection: Connection, customer_id: str = "acme") -> tuple[Template, Fragment]:
+async def kept(
+    replica: Replica, connection: Connection, customer_id: str = "acme"
+) -> tuple[TenantTemplate, TenantFragment]:
     """What the next read of the customer may use again."""
     tenant_id = f"customer:{customer_id}"
     revision = await connection.fetchval("SELECT revision FROM tenants WHERE id = $1", tenant_id)
@@ -36,9 +38,9 @@ async def test_while_nothing_changes_the_very_same_fragment_is_used(
     template, fragment = await kept(replica, connection)
     for query in (PageQuery(), PageQuery(search="ac", limit=5)):
         clock.forward(seconds=0.001)
-        (body,) = (await replica.reader.page(query)).customers
-        assert body is fragment.body
-    assert (await replica.reader.customer("acme")).customers[0] is fragment.body
+        (pieces,) = (await replica.reader.page(query)).customers
+        assert pieces is fragment.bodies
+    assert (await replica.reader.customer("acme")).customers[0] is fragment.bodies
     kept_template, kept_fragment = await kept(replica, connection)
     assert (kept_template is template, kept_fragment is fragment) == (True, True)
 
@@ -110,7 +112,7 @@ async def test_a_cache_too_small_for_the_tree_still_answers_right(
 
 
 def cached(size_bytes: int, revision: int = 1) -> CachedTenant:
-    return CachedTenant(revision, Template([b""], [], [], [], None, size_bytes))
+    return CachedTenant(revision, TenantTemplate([], None, size_bytes))
 
 
 def test_the_least_recently_used_tenant_goes_first(clock: Clock) -> None:

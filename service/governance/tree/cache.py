@@ -6,16 +6,16 @@ from datetime import datetime
 import msgspec
 
 from service.counters.meters import UNKNOWN_VERSION
-from service.governance.tree.template import Fragment, Template
+from service.governance.tree.parts import TenantFragment, TenantTemplate
 
 
 class CachedTenant(msgspec.Struct):
     """A tenant at one revision. `fragment` is its JSON at `counters_version`, until the first of its windows ends."""
 
     revision: int
-    template: Template
+    template: TenantTemplate
     counters_version: str = UNKNOWN_VERSION
-    fragment: Fragment | None = None
+    fragment: TenantFragment | None = None
 
     def known_version(self, now: datetime) -> str:
         """The counters version at which the fragment may be used again at `now`."""
