@@ -38,6 +38,7 @@ class Replica:
     ) -> None:
         self.store = store
         self.counters = counters
+        self.sealer = sealer
         self.clock = clock
         self.cache = TreeCache(cache_bytes)
         self.reader = TreeReader(store, counters, sealer=sealer, cache=self.cache, clock=clock)
