@@ -45,6 +45,8 @@ def query_page(request: web.Request, *, strict: bool = False, unbounded: bool = 
     A limit is clamped to 1–100 and counts as 25 when it is left out, as Bifrost has it; `unbounded` takes it as it is.
     `strict` lists refuse a negative number.
     """
+    if not request.query_string:
+        return Page()
     search = query_text(request, "search")
     limit, offset = (query_number(request, name, negative=not strict) for name in ("limit", "offset"))
     if unbounded:

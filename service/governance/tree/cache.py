@@ -47,6 +47,10 @@ class TreeCache:
         self._tenants.move_to_end(tenant_id)
         return cached
 
+    def peek(self, tenant_id: str) -> CachedTenant | None:
+        """The tenant at whatever revision it is kept; that is no use of it."""
+        return self._tenants.get(tenant_id)
+
     def put(self, tenant_id: str, cached: CachedTenant) -> None:
         self.misses += 1
         replaced = self._tenants.pop(tenant_id, None)

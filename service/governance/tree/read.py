@@ -1,4 +1,4 @@
-"""Read the tree of customers: exact configuration from Postgres, live usage from Redis, one round trip to each.
+"""Read the tree of customers: exact configuration from Postgres, live usage from Redis, one round trip to each at once.
 
 A read shows one state of the database. When every tenant of the page is cached at its current revision, the revision
 query is all that is asked; else the page is read again in a snapshot and what is stale is loaded there. Usage is what
@@ -15,6 +15,7 @@ from service.counters.meters import UNKNOWN_VERSION, read_tenants
 from service.domain.meters import Tenant
 from service.domain.sealing import Sealer
 from service.governance.sharing import SharedRuns
+from service.governance.tree.ahead import Asked, CountersAhead
 from service.governance.tree.cache import CachedTenant, TreeCache
 from service.governance.tree.fill import Filling, fill_with, filling_steps
 from service.governance.tree.load import TenantLoader
@@ -57,30 +58,37 @@ class TreeReader:
         self._cache = cache
         self._clock = clock
         self._usage = Usage(store, counters)
+        self._ahead = CountersAhead(counters, cache)
         self._runs: SharedRuns[PageQuery | str, Tree] = SharedRuns()
 
     async def page(self, query: PageQuery) -> Tree:
         """The customers of a page. Raises StoreUnavailableError."""
         return await self._runs.join(
-            query, lambda: self._read(lambda connection: find_customer_page(connection, query))
+            query, lambda: self._read(query, lambda connection: find_customer_page(connection, query))
         )
 
     async def customer(self, customer_id: str) -> Tree:
         """One customer, or none. Raises as `page`."""
         return await self._runs.join(
             customer_id,
-            lambda: self._read(lambda connection: find_customer(connection, customer_id)),
+            lambda: self._read(customer_id, lambda connection: find_customer(connection, customer_id)),
         )
 
-    async def _read(self, find: Callable[[Connection], Awaitable[CustomerPage]]) -> Tree:
-        for _ in range(_MAX_ATTEMPTS):
-            page, tenants = await self._configuration(find)
-            try:
-                return _tree(page, await self._live(tenants), "live")
-            except EpochBehindError:
-                continue
-            except CountersUnavailableError:
-                break
+    async def _read(self, key: PageQuery | str, find: Callable[[Connection], Awaitable[CustomerPage]]) -> Tree:
+        asked = self._ahead.ask(key, now=self._clock())
+        try:
+            for _ in range(_MAX_ATTEMPTS):
+                page, tenants = await self._configuration(find)
+                self._ahead.remember(key, page.revisions)
+                try:
+                    return _tree(page, await self._live(tenants, asked), "live")
+                except EpochBehindError:
+                    continue
+                except CountersUnavailableError:
+                    break
+        finally:
+            if asked is not None:
+                asked.end()
         return _tree(page, await self._from_ledger(tenants), "ledger")
 
     async def _configuration(
@@ -115,14 +123,17 @@ class TreeReader:
                 tenants[tenant] = cached
         return tenants, stale
 
-    async def _live(self, tenants: dict[Tenant, CachedTenant]) -> dict[Tenant, list[bytes]]:
+    async def _live(self, tenants: dict[Tenant, CachedTenant], asked: Asked | None) -> dict[Tenant, list[bytes]]:
         now = self._clock()
         known = {tenant: cached.known_version(now) for tenant, cached in tenants.items()}
         # As they are known now: another page's read may put an older one in their place while this one waits.
         fragments = {tenant: cached.fragment for tenant, cached in tenants.items()}
         steps = filling_steps()
         incomplete: dict[Tenant, Filling] = {}
-        for tenant, counters in (await read_tenants(self._counters, known)).items():
+        changed = None if asked is None else await asked.answer_to(known)
+        if changed is None:
+            changed = await read_tenants(self._counters, known)
+        for tenant, counters in changed.items():
             cached = tenants[tenant]
             filling = Filling(cached.template, fragments[tenant], now=now, steps=steps)
             await filling.take(counters)
