@@ -6,6 +6,7 @@ from datetime import datetime
 import msgspec
 
 from service.counters.meters import UNKNOWN_VERSION
+from service.governance.configuration import etag_of
 from service.governance.tree.parts import TenantFragment, TenantTemplate
 
 
@@ -16,6 +17,12 @@ class CachedTenant(msgspec.Struct):
     template: TenantTemplate
     counters_version: str = UNKNOWN_VERSION
     fragment: TenantFragment | None = None
+    _etag: str = ""
+
+    def etag(self) -> str:
+        """The entity tag of the customer, made when it is first asked for."""
+        self._etag = self._etag or etag_of(self.template.itself)
+        return self._etag
 
     def known_version(self, now: datetime) -> str:
         """The counters version at which the fragment may be used again at `now`."""

@@ -15,8 +15,12 @@ _encoder = msgspec.json.Encoder()
 
 
 class TenantTemplate(msgspec.Struct, frozen=True):
-    """The parts in order, right until `valid_until`. `size_bytes` counts a filled-in copy too."""
+    """The parts in order, right until `valid_until`. `size_bytes` counts a filled-in copy too.
 
+    `itself` is the customer without what is below it.
+    """
+
+    itself: Template
     parts: list[Template]
     valid_until: datetime | None
     size_bytes: int
@@ -63,8 +67,9 @@ class PartsMaker:
         """Whether what was written is enough for a part."""
         return len(self._text) >= _PART_BYTES
 
-    def finish(self) -> TenantTemplate:
-        return TenantTemplate(self._parts, self._meters.valid_until, self._size_bytes)
+    def finish(self, itself: Template) -> TenantTemplate:
+        size_bytes = self._size_bytes + sum(map(len, itself.texts)) + 128 * len(itself.texts)
+        return TenantTemplate(itself, self._parts, self._meters.valid_until, size_bytes)
 
     def end_part(self) -> int:
         """Between two pieces: make a part of what was written since the last. Answers how many bytes that is."""

@@ -30,11 +30,15 @@ _MAX_ATTEMPTS = 3
 
 
 class Tree(msgspec.Struct, frozen=True):
-    """The JSON of each customer of the page, in order, and each in pieces."""
+    """The JSON of each customer of the page, in order, and each in pieces.
+
+    `etag` is the entity tag of the only customer, when it is one.
+    """
 
     total_count: int
     customers: list[list[bytes]]
     usage_source: UsageSource
+    etag: str = ""
 
 
 class TreeReader:
@@ -81,7 +85,7 @@ class TreeReader:
                 page, tenants = await self._configuration(find)
                 self._ahead.remember(key, page.revisions)
                 try:
-                    return _tree(page, await self._live(tenants, asked), "live")
+                    return _tree(page, tenants, await self._live(tenants, asked), "live")
                 except EpochBehindError:
                     continue
                 except CountersUnavailableError:
@@ -89,7 +93,7 @@ class TreeReader:
         finally:
             if asked is not None:
                 asked.end()
-        return _tree(page, await self._from_ledger(tenants), "ledger")
+        return _tree(page, tenants, await self._from_ledger(tenants), "ledger")
 
     async def _configuration(
         self, find: Callable[[Connection], Awaitable[CustomerPage]]
@@ -163,5 +167,11 @@ class TreeReader:
         }
 
 
-def _tree(page: CustomerPage, bodies: dict[Tenant, list[bytes]], source: UsageSource) -> Tree:
-    return Tree(page.total_count, [bodies[tenant] for tenant in page.revisions], source)
+def _tree(
+    page: CustomerPage,
+    tenants: dict[Tenant, CachedTenant],
+    bodies: dict[Tenant, list[bytes]],
+    source: UsageSource,
+) -> Tree:
+    etag = next(iter(tenants.values())).etag() if len(tenants) == 1 else ""
+    return Tree(page.total_count, [bodies[tenant] for tenant in page.revisions], source, etag)

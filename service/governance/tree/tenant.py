@@ -12,7 +12,7 @@ from service.governance.tree.build import TreeBuilder
 from service.governance.tree.limits import LimitBuilder
 from service.governance.tree.parts import PartsMaker, TenantTemplate
 from service.governance.tree.steps import Steps
-from service.governance.tree.template import Meters
+from service.governance.tree.template import Meters, Template, template_of
 from service.store.outlines import Place
 from service.store.trees import Row, TreeRows
 
@@ -45,6 +45,7 @@ class TenantBuilder:
         self._steps = steps
         self._meters = Meters()
         self._parts = PartsMaker(self._meters)
+        self._itself: Template
         # What ends the lists that are begun, the innermost last: after the customer's virtual keys, after its teams (up
         # to where its virtual keys begin), after the virtual keys of a team.
         self._ends: list[bytes] = []
@@ -75,12 +76,13 @@ class TenantBuilder:
         while self._ends:
             self._parts.write(self._ends.pop())
         await self._steps.did(self._parts.end_part())
-        return self._parts.finish()
+        return self._parts.finish(self._itself)
 
     def _begin_customer(self, row: Row, builder: TreeBuilder, limits: LimitBuilder) -> None:
         lists = {"teams": _LIST_OF_CHILDREN, "virtual_keys": _LIST_OF_CHILDREN}
         customer = builder.customer_entity(row, limits, **lists, virtual_key_count=self._key_counts[None])
-        beginning, after_teams, after_keys = msgspec.json.encode(customer).split(_CHILDREN)
+        texts = beginning, after_teams, after_keys = msgspec.json.encode(customer).split(_CHILDREN)
+        self._itself = template_of(b"".join(texts), self._meters)
         self._parts.write(beginning)
         self._ends = [after_keys, after_teams]
 
