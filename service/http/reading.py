@@ -65,7 +65,7 @@ def reads(field: str, label: str, show: Show, *, id_name: str) -> Handler:
         found = await read_entities(request, show, [path_id(request, id_name)])
         if not found.bodies:
             raise not_found(f"{label} not found")
-        headers = {USAGE_SOURCE: found.usage_source, hdrs.ETAG: found.etags[0]}
+        headers = {USAGE_SOURCE: found.usage_source, hdrs.ETAG: found.etag(0)}
         return json_response(b'{"%s":%s}' % (field.encode(), found.bodies[0]), headers=headers)
 
     return handle
