@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from service.domain.meters import Tenant
+from service.domain.meters import Tenant, parallel_meter_id
 from service.domain.models import ModelList
 from service.domain.windows import ResetRule, from_us, window_us_at, windows_since
 
@@ -41,9 +41,12 @@ class Override(msgspec.Struct, frozen=True, gc=False):
 
 
 class Limit(msgspec.Struct, frozen=True, gc=False):
-    """One meter and its maximum. There are some for each virtual key in memory: what can be derived is not kept."""
+    """One meter and its maximum. There are some for each virtual key in memory: what can be derived is not kept.
 
-    meter_id: str
+    `id` is the budget's, the rate limit's or, of parallel calls, the holder's.
+    """
+
+    id: str
     kind: LimitKind
     holder: Holder
     max: int
@@ -69,9 +72,10 @@ class Limit(msgspec.Struct, frozen=True, gc=False):
         return code.upper() if self.shadow else code
 
     @property
-    def id(self) -> str:
-        """The budget's, the rate limit's or the owner's."""
-        return self.meter_id.split(":", 2 if self.kind == "parallel" else 1)[-1]
+    def meter_id(self) -> str:
+        if self.kind == "parallel":
+            return parallel_meter_id(self.holder.type, self.id)
+        return f"{self.kind}:{self.id}"
 
     @property
     def is_live_only(self) -> bool:

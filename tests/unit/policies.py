@@ -41,4 +41,4 @@ def limit(name: str, kind: LimitKind = "budget", most: int = 10, **fields: Any) 
     """Of a day; none for parallel calls."""
     rule = None if kind == "parallel" else ResetRule(parse_reset_duration("1d"), NOW_US)
     given: dict[str, Any] = {"holder": Holder("virtual_key", "virtual_key", "key", "ci-bot"), "rule": rule} | fields
-    return Limit(meter_id=f"{kind}:{name}", kind=kind, max=most, **given)
+    return Limit(id=name, kind=kind, max=most, **given)

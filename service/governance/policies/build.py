@@ -6,13 +6,14 @@ from typing import Any
 
 import msgspec
 
-from service.domain.meters import Tenant, budget_meter_id, parallel_meter_id, requests_meter_id, tokens_meter_id
+from service.domain.meters import Tenant
 from service.domain.models import model_list
 from service.domain.policy import (
     GlobalPolicy,
     Holder,
     Level,
     Limit,
+    LimitKind,
     Limits,
     McpAccess,
     ModelLimits,
@@ -185,8 +186,7 @@ def limits_of(rows: TreeRows, owner_column: str, owner_id: str | int, *, aligned
 
 
 def parallel_limit(holder: Holder, most: int) -> Limit:
-    meter_id = parallel_meter_id(holder.type, holder.id)
-    return Limit(meter_id=meter_id, kind="parallel", holder=holder, max=most)
+    return Limit(id=holder.id, kind="parallel", holder=holder, max=most)
 
 
 def _global_limits(rows: TreeRows, row: Row) -> ModelLimits:
@@ -200,7 +200,7 @@ def _global_limits(rows: TreeRows, row: Row) -> ModelLimits:
 
 def _budget(row: Row, aligned_by: Row, holder: Holder) -> Limit:
     return Limit(
-        meter_id=budget_meter_id(row["id"]),
+        id=row["id"],
         kind="budget",
         holder=holder,
         max=_maximum(row["max_limit_nanousd"]),
@@ -218,18 +218,18 @@ def _override(row: Row) -> Override | None:
 
 
 def _rate_limits(row: Row, aligned_by: Row, holder: Holder) -> Sequence[Limit]:
-    metrics = (("token", "tokens", tokens_meter_id), ("request", "requests", requests_meter_id))
+    metrics: tuple[tuple[str, LimitKind], ...] = (("token", "tokens"), ("request", "requests"))
     return [
         Limit(
-            meter_id=meter_id(row["id"]),
-            kind=kind,  # type: ignore[arg-type]  # one of the two above
+            id=row["id"],
+            kind=kind,
             holder=holder,
             max=_maximum(row[f"{metric}_max_limit"]),
             epoch=row[f"{metric}_epoch"],
             rule=reset_rule(row[f"{metric}_reset_duration"], row, aligned_by),
             shadow=row["shadow"],
         )
-        for metric, kind, meter_id in metrics
+        for metric, kind in metrics
         if row[f"{metric}_max_limit"] is not None
     ]
 

@@ -23,7 +23,7 @@ _MOST_TOLD = 10_000
 _UNKNOWN_SECONDS = 1.0
 _MOST_UNKNOWN = 10_000
 _POLICY_BYTES = 700
-_LIMIT_BYTES = 250
+_LIMIT_BYTES = 220
 _PROVIDER_BYTES = 60
 
 # What a virtual key is asked for by: the hash of its value, or its id.
