@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import msgspec
 
 from service.domain.policy import Limit, LimitKind
-from service.domain.usage import UsageStatus
+from service.domain.usage import MeterCharge, UsageStatus
 
 
 class Amounts(msgspec.Struct, frozen=True, gc=False):
@@ -19,16 +19,6 @@ class Amounts(msgspec.Struct, frozen=True, gc=False):
         if kind == "budget":
             return self.cost_nanousd
         return self.tokens if kind == "tokens" else self.requests if kind == "requests" else 0
-
-
-class MeterCharge(msgspec.Struct, frozen=True, gc=False):
-    """`live_only` meters are counted in Redis and not in the ledger."""
-
-    meter_id: str
-    epoch: int
-    window_start_us: int
-    amount: int
-    live_only: bool
 
 
 def counted_requests(status: UsageStatus) -> int:

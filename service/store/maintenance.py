@@ -104,8 +104,8 @@ async def delete_outlived_windows(
 ) -> WindowPage | None:
     """Look through a page of the windows after that one; None when there is none.
 
-    Of those that changed last before `before`, those of limits that are gone go, of the others all but the latest `kept`
-    of each meter.
+    Of those that changed last before `before`, those of limits that are gone go, of the others all but the latest
+    `kept` of each meter.
     """
     row = await queries.delete_outlived_windows(
         connection,

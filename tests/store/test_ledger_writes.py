@@ -18,9 +18,10 @@ async def test_a_sum_is_changed_without_its_indexes(connection: Connection, make
         pytest.skip("Postgres 15 touches every index of a row when one of them summarizes what changed")
     budget = await meter_of_budget(connection, await make.budget(team_id=await make.team()))
     before = await updates_of(connection, table)
+    now = datetime.now(UTC)
     # One transaction each: within one, the instant of the last change stays the same.
     for number in range(TIMES + 1):
-        await record_usage(connection, [usage_event(f"r{number}", (*budget, 1), at=datetime.now(UTC))])
+        await record_usage(connection, [usage_event(f"r{number}", (*budget, 1), at=now)])
     after = await updates_of(connection, table)
     assert [count - earlier for count, earlier in zip(after, before, strict=True)] == [TIMES, TIMES]
 

@@ -15,7 +15,7 @@ from service.counters.batching import ScriptBatcher
 from service.counters.client import CountersUnavailableError
 from service.counters.holds import LiveUse, Settled, settle
 from service.domain.meters import MeterWindow, Tenant
-from service.domain.usage import Charge, UsageEvent
+from service.domain.usage import MeterCharge, UsageEvent
 from service.domain.windows import to_us
 from service.governance.measures import EngineMeasures
 from service.store.ledger import Recorded, find_totals, record_usage
@@ -31,7 +31,6 @@ _ENTRIES_PER_CALL = 500
 
 BookedAs = Literal["recorded", "duplicate", "conflict", "expired"]
 EXPIRED = b"expired"
-log = structlog.get_logger()
 
 
 class Booking(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -218,7 +217,7 @@ class _TenantNews:
         return pieces
 
 
-def _charges_still_held(batch: Sequence[_Waiting], recorded: Recorded) -> list[Charge]:
+def _charges_still_held(batch: Sequence[_Waiting], recorded: Recorded) -> list[MeterCharge]:
     """Of calls that were booked before: whoever did may not have lived to tell Redis their totals.
 
     These take the place of what the calls hold.

@@ -175,7 +175,7 @@ class Settlement:
                 priced=priced,
                 occurred_at=at,
                 metadata=event.metadata,
-                charges=tuple(ledger_charges(charges)),
+                charges=ledger_charges(charges),
             ),
             held_in=tuple(tenant_id for tenant_id, _ in held.parts) if held else (),
             uses=tuple(live_uses(charges, event.request_id if held else "", tenant_id, policy, whole)),
