@@ -33,7 +33,8 @@ from service.governance.holds import HoldDetails, KnownHolds, decode_details
 from service.governance.measures import EngineMeasures
 from service.governance.policies.cache import GLOBAL_TENANT, Policies
 from service.governance.settlement.charges import charges_not_held, ledger_charges, live_uses
-from service.governance.settlement.group_commit import EXPIRED, Booking, GroupCommit
+from service.governance.settlement.group_commit import EXPIRED, GroupCommit
+from service.governance.settlement.waiting import Booking
 from service.store.postgres import StoreUnavailableError
 
 ExpiredHolds = Literal["book", "release"]

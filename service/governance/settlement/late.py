@@ -10,7 +10,8 @@ import msgspec
 
 from service.domain.usage import LATE_SUFFIX, MeterCharge, UsageEvent
 from service.domain.windows import to_us
-from service.governance.settlement.group_commit import Booking, GroupCommit
+from service.governance.settlement.group_commit import GroupCommit
+from service.governance.settlement.waiting import Booking
 from service.store.postgres import Store
 from service.store.trees import Row
 from service.store.usage_reports import find_booked_events, find_reports
