@@ -166,14 +166,22 @@ WITH fresh AS (
 ), limited AS (
     -- Each total with the limit its meter's id names. Whether a threshold may be reached is asked roughly, and for more
     -- than are: an override only raises a limit. reached_thresholds tells exactly, at ten times the cost.
-    SELECT windows.*, coalesce(budgets.tenant_id, rates.tenant_id) AS tenant_id,
-           coalesce(least(used::float8 * 101 / nullif(budgets.max_limit_nanousd, 0), 1000), 1000)::integer
-           >= ANY (budgets.alert_thresholds) AS may_alert
+    SELECT windows.*, coalesce(budget.tenant_id, rate_limit.tenant_id) AS tenant_id,
+           coalesce(least(used::float8 * 101 / nullif(budget.max_limit_nanousd, 0), 1000), 1000)::integer
+           >= ANY (budget.alert_thresholds) AS may_alert
       FROM windows
-      LEFT JOIN budgets ON budgets.id = CASE WHEN meter_id ^@ 'budget:' THEN substr(meter_id, 8) END
-      LEFT JOIN rate_limits AS rates
-             ON rates.id = CASE WHEN meter_id ^@ 'tokens:' THEN substr(meter_id, 8)
-                                WHEN meter_id ^@ 'requests:' THEN substr(meter_id, 10) END
+      -- LIMIT keeps the primary keys in use: the plan is made for batches of any size, and would hash all limits.
+      LEFT JOIN LATERAL (
+           SELECT budgets.tenant_id, max_limit_nanousd, alert_thresholds
+             FROM budgets
+            WHERE budgets.id = CASE WHEN meter_id ^@ 'budget:' THEN substr(meter_id, 8) END
+            LIMIT 1) AS budget ON true
+      LEFT JOIN LATERAL (
+           SELECT rate_limits.tenant_id
+             FROM rate_limits
+            WHERE rate_limits.id = CASE WHEN meter_id ^@ 'tokens:' THEN substr(meter_id, 8)
+                                        WHEN meter_id ^@ 'requests:' THEN substr(meter_id, 10) END
+            LIMIT 1) AS rate_limit ON true
 ), fired_alerts AS (
     -- Whoever locked the window's total first has committed: what it fired is found by the constraint, if not before.
     INSERT INTO alerts (
