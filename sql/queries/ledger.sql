@@ -167,8 +167,7 @@ WITH fresh AS (
     -- Each total with the limit its meter's id names. Whether a threshold may be reached is asked roughly, and for more
     -- than are: an override only raises a limit. reached_thresholds tells exactly, at ten times the cost.
     SELECT windows.*, coalesce(budget.tenant_id, rate_limit.tenant_id) AS tenant_id,
-           coalesce(least(used::float8 * 101 / nullif(budget.max_limit_nanousd, 0), 1000), 1000)::integer
-           >= ANY (budget.alert_thresholds) AS may_alert
+           least(used::float8 * 101 / max_limit_nanousd, 1000)::integer >= ANY (alert_thresholds) AS may_alert
       FROM windows
       -- LIMIT keeps the primary keys in use: the plan is made for batches of any size, and would hash all limits.
       LEFT JOIN LATERAL (
