@@ -38,7 +38,7 @@ from service.http.large_answers import LARGE_ANSWERS, LargeAnswers
 from service.http.limit_reports import LIMIT_REPORTS
 from service.http.malformed import answer_malformed_requests
 from service.http.metrics import MEASURING, metrics
-from service.http.middleware import add_headers, answer_failures
+from service.http.middleware import answer_failures
 from service.http.networks import TRUSTED_NETWORKS, Networks
 from service.http.openapi import version
 from service.http.reading import ENTITY_READER
@@ -144,7 +144,6 @@ def build_app(
         await counters.close()
         await store.close()
 
-    app.on_response_prepare.append(add_headers)
     app.cleanup_ctx.append(worker)
     add_routes(app, scopes={metrics: settings.metrics_scope}, log_each=settings.access_log == "on")
     return app

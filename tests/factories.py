@@ -90,7 +90,7 @@ async def meter_of_budget(connection: Connection, budget_id: str) -> tuple[str, 
     """The tenant and meter of a rolling budget."""
     row = await connection.fetchrow("SELECT * FROM budgets WHERE id = $1", budget_id)
     assert row is not None
-    rule = ResetRule(parse_reset_duration(row["reset_duration"]), row["anchored_at"])
+    rule = ResetRule(parse_reset_duration(row["reset_duration"]), to_us(row["anchored_at"]))
     return row["tenant_id"], Meter(budget_meter_id(budget_id), row["epoch"], rule)
 
 
@@ -98,7 +98,7 @@ async def meter_of_rate_limit(connection: Connection, rate_limit_id: str, metric
     """The tenant and meter of a rolling rate limit's `token` or `request` side."""
     row = await connection.fetchrow("SELECT * FROM rate_limits WHERE id = $1", rate_limit_id)
     assert row is not None
-    rule = ResetRule(parse_reset_duration(row[f"{metric}_reset_duration"]), row["anchored_at"])
+    rule = ResetRule(parse_reset_duration(row[f"{metric}_reset_duration"]), to_us(row["anchored_at"]))
     make_id = tokens_meter_id if metric == "token" else requests_meter_id
     return row["tenant_id"], Meter(make_id(rate_limit_id), row[f"{metric}_epoch"], rule)
 

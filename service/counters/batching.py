@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from functools import cached_property
 
 from service.counters.calls import ScriptCall
 from service.counters.commands import PING, evalsha
@@ -15,6 +16,11 @@ class ScriptBatcher:
     def __init__(self, servers: Servers, traffic: Traffic) -> None:
         self._servers = servers
         self.traffic = traffic
+
+    @cached_property
+    def _loop(self) -> asyncio.AbstractEventLoop:
+        """Kept: asking for it costs a system call before Python 3.12."""
+        return asyncio.get_running_loop()
 
     @property
     def is_cluster(self) -> bool:
@@ -44,7 +50,7 @@ class ScriptBatcher:
 
     def submit(self, call: ScriptCall) -> asyncio.Future[bytes]:
         """As `run`, for several calls at a time."""
-        answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[bytes] = self._loop.create_future()
         self._servers.put(Waiting(evalsha(call), answer, call))
         return answer
 

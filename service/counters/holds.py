@@ -34,11 +34,8 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode_strings = msgspec.msgpack.Decoder(list[str]).decode
 
 
-class AskedHold(msgspec.Struct, frozen=True, gc=False):
-    """What a call would hold. `details` come back with the hold.
-
-    `meters` are `count` times `asked_meter` and `asked_amount`. The first `checked` are reserved on, others only read.
-    """
+class AskedHold(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What a call would hold, as authorize.lua takes it. `details` come back with the hold."""
 
     request_id: str
     fingerprint: str
@@ -46,7 +43,12 @@ class AskedHold(msgspec.Struct, frozen=True, gc=False):
     now_us: int
     expires_us: int
     reserve: bool
-    meters: Sequence[bytes]
+
+
+class AskedMeters(msgspec.Struct, frozen=True, gc=False):
+    """`packed` are `count` times `asked_meter` with its amount; the first `checked` are reserved on, others read."""
+
+    packed: bytes
     count: int
     checked: int
 
@@ -120,7 +122,7 @@ _decode_holds = msgspec.msgpack.Decoder(list[_StoredHold | bool]).decode
 _decode_expired = msgspec.msgpack.Decoder(tuple[int, int, list[tuple[str, _StoredHold]]]).decode
 
 
-async def authorize(batcher: ScriptBatcher, tenant: Tenant, asked: AskedHold) -> Admission:
+async def authorize(batcher: ScriptBatcher, tenant: Tenant, asked: AskedHold, meters: AskedMeters) -> Admission:
     """Check and reserve, all or nothing. Raises CountersUnavailableError: it may have been reserved then."""
     index = _index_key(asked.request_id)
     keys: tuple[str, ...] = (*_keys(tenant), index)
@@ -129,23 +131,14 @@ async def authorize(batcher: ScriptBatcher, tenant: Tenant, asked: AskedHold) ->
         if asked.reserve:
             ttl_ms = (asked.expires_us - asked.now_us + FORGET_AFTER_US) // 1000
             await batcher.run(ScriptCall(_INDEX, (index,), _encode((tenant.id, ttl_ms))))
-    known = (
-        asked.request_id,
-        asked.fingerprint,
-        asked.details,
-        asked.now_us,
-        asked.expires_us,
-        asked.reserve,
-        asked.checked,
-    )
-    meters = _packed(asked.meters, asked.count * _TEXTS_OF_A_METER)
-    # An array of one more: the meters, packed by themselves.
-    argument = b"\x98" + _encode(known)[1:] + _text_head(len(meters)) + meters
-    return _decode_admission(await batcher.run(ScriptCall(_AUTHORIZE, keys, argument)))
+    packed = _array_head(meters.count * _TEXTS_OF_A_METER) + meters.packed
+    # An array of two more: how many are checked, and the meters, packed by themselves.
+    argument = b"\x98%b%b%b%b" % (_encode(asked)[1:], _encode(meters.checked), _text_head(len(packed)), packed)
+    return _decode_admission(await batcher.submit(ScriptCall(_AUTHORIZE, keys, argument)))
 
 
 def asked_meter(meter_id: str, kind: str, limit: int, window: tuple[int, int] | None) -> bytes:
-    """A meter as authorize.lua takes it, without its amount. `window` is its epoch and its start in µs.
+    """A meter as authorize.lua takes it, a format for `asked_amount`. `window` is its epoch and its start in µs.
 
     None for parallel calls. Kinds: 'l' kept in the ledger, 'r' in Redis only, 'p' parallel calls; a capital letter
     counts and never refuses.
@@ -154,7 +147,8 @@ def asked_meter(meter_id: str, kind: str, limit: int, window: tuple[int, int] | 
     if window is not None:
         epoch, window_start_us = window
         field, state = f"{meter_id}|{epoch}|{window_start_us}", f"{epoch}:{window_start_us}:"
-    return b"".join(map(_encode, (meter_id, field, state, kind, str(limit))))
+    # Without the head of the array: the amount goes into it too.
+    return _encode((meter_id, field, state, kind, str(limit)))[1:].replace(b"%", b"%%") + b"%b"
 
 
 def asked_amount(amount: int | None) -> bytes:
@@ -214,10 +208,8 @@ async def list_holding(
     return _decode_strings(await batcher.run(ScriptCall(_LIST_HOLDING, _HOLDING_KEYS, argument)))
 
 
-def _packed(texts: Sequence[bytes], count: int) -> bytes:
-    """A msgpack array of what is encoded already."""
-    head = bytes((0x90 | count,)) if count < 16 else b"\xdc" + count.to_bytes(2, "big")
-    return head + b"".join(texts)
+def _array_head(count: int) -> bytes:
+    return bytes((0x90 | count,)) if count < 16 else b"\xdc" + count.to_bytes(2, "big")
 
 
 def _text_head(length: int) -> bytes:

@@ -11,7 +11,7 @@ from service.demo.rows import BudgetRow, CustomerRow, LimitRow, RateLimitRow, Te
 from service.demo.shape import DemoTree, demo_id
 from service.domain.durations import parse_reset_duration
 from service.domain.money import NANOUSD_PER_USD
-from service.domain.windows import ResetRule, window_at
+from service.domain.windows import ResetRule, to_us, window_at
 
 # What owners multiply their kind's limits by, in turn: as many as go evenly into no number of kinds.
 _SCALES_PERCENT = (50, 60, 75, 100, 125, 150, 200)
@@ -44,7 +44,7 @@ def reset_rule(
     quarter_start_month = row.quarter_start_month if isinstance(row, BudgetRow) else None
     return ResetRule(
         duration=parse_reset_duration(reset_duration),
-        anchored_at=row.anchored_at,
+        anchored_us=to_us(row.anchored_at),
         calendar_aligned=aligned_by.calendar_aligned,
         time_zone=aligned_by.time_zone,
         quarter_start_month=quarter_start_month or 1,

@@ -28,7 +28,7 @@ def charges_at(limits: Iterable[Limit], amounts: Amounts, instant_us: int) -> li
     """Of a call that belongs to the windows of an instant."""
     by_kind = amounts.by_kind()
     return [
-        MeterCharge(limit.meter_id, limit.epoch, limit.window_start_at(instant_us), amount, limit.is_live_only)
+        MeterCharge(limit.meter_id, limit.epoch, limit.window_at(instant_us)[0], amount, limit.is_live_only)
         for limit in limits
         if (amount := by_kind[limit.kind])
     ]

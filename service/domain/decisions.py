@@ -68,13 +68,14 @@ class Refusal(msgspec.Struct, frozen=True, gc=False):
 
 
 class Standing(msgspec.Struct, frozen=True, gc=False):
-    """A limit as a call finds it: `requested` None asks for any room at all; `max` is of the window it asked in."""
+    """A limit as a call finds it: `requested` None asks for any room at all; `max` and `end_us` are of the window."""
 
     limit: Limit
     used: int
     held: int
     requested: int | None
     max: int
+    end_us: int
 
     @property
     def is_violated(self) -> bool:

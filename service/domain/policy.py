@@ -3,14 +3,15 @@
 A limit here is one meter with its maximum; a budget is one, a rate limit one or two, a bound on parallel calls one.
 """
 
+from collections.abc import Iterable, Iterator
 from datetime import datetime
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import msgspec
 
-from service.domain.meters import Tenant
+from service.domain.meters import Tenant, parallel_meter_id
 from service.domain.models import ModelList
-from service.domain.windows import ResetRule, from_us, to_us, window_at, windows_since
+from service.domain.windows import ResetRule, from_us, window_us_at, windows_since
 
 LimitKind = Literal["budget", "tokens", "requests", "parallel"]
 Level = Literal["model", "provider", "virtual_key", "provider_config", "model_config", "team", "customer"]
@@ -39,13 +40,13 @@ class Override(msgspec.Struct, frozen=True, gc=False):
     anchor: datetime | None = None
 
 
-class Limit(msgspec.Struct, gc=False):
+class Limit(msgspec.Struct, frozen=True, gc=False):
     """One meter and its maximum. There are some for each virtual key in memory: what can be derived is not kept.
 
-    `window_start_us`, `window_end_us` and `max_now` are of the window `turn_to` was last asked for.
+    `id` is the budget's, the rate limit's or, of parallel calls, the holder's.
     """
 
-    meter_id: str
+    id: str
     kind: LimitKind
     holder: Holder
     max: int
@@ -53,45 +54,37 @@ class Limit(msgspec.Struct, gc=False):
     rule: ResetRule | None = None
     shadow: bool = False
     override: Override | None = None
-    max_now: int = 0
-    window_start_us: int = 0
-    window_end_us: int = -1
-    # As authorize.lua has it: 'p' parallel calls, 'r' kept in Redis only, 'l' in the ledger; a capital in shadow.
-    code: str = ""
 
-    def __post_init__(self) -> None:
-        code = "p" if self.rule is None else "r" if self.is_live_only else "l"
-        self.code = code.upper() if self.shadow else code
+    def window_at(self, instant_us: int) -> tuple[int, int]:
+        """Start and end of the window that holds any instant, in microseconds since 1970."""
+        return (0, _NEVER_US) if self.rule is None else window_us_at(self.rule, instant_us)
 
-    def turn_to(self, now_us: int) -> None:
-        """Bring the window and what holds in it to the instant; nothing to do while the window lasts."""
-        if self.window_start_us <= now_us < self.window_end_us:
-            return
-        if self.rule is None:
-            self.window_start_us, self.window_end_us, self.max_now = 0, _NEVER_US, self.max
-            return
-        now = from_us(now_us)
-        window = window_at(self.rule, now)
-        self.window_start_us, self.window_end_us = to_us(window.start), to_us(window.end)
-        self.max_now = self.max
-        if self.override is not None:
-            self.max_now += _override_nanousd(self.override, self.rule, now)
-
-    def window_start_at(self, instant_us: int) -> int:
-        """The start of the window that holds any instant, as `turn_to` without turning."""
-        if self.window_start_us <= instant_us < self.window_end_us:
-            return self.window_start_us
-        return 0 if self.rule is None else to_us(window_at(self.rule, from_us(instant_us)).start)
+    def max_at(self, instant_us: int) -> int:
+        """With what an override adds in the window of the instant."""
+        if self.override is None or self.rule is None:
+            return self.max
+        return self.max + _override_nanousd(self.override, self.rule, from_us(instant_us))
 
     @property
-    def id(self) -> str:
-        """The budget's, the rate limit's or the owner's."""
-        return self.meter_id.split(":", 2 if self.kind == "parallel" else 1)[-1]
+    def code(self) -> str:
+        """As authorize.lua has it: 'p' parallel calls, 'r' in Redis only, 'l' in the ledger; a capital in shadow."""
+        code = "p" if self.rule is None else "r" if self.is_live_only else "l"
+        return code.upper() if self.shadow else code
+
+    @property
+    def meter_id(self) -> str:
+        if self.kind == "parallel":
+            return parallel_meter_id(self.holder.type, self.id)
+        return f"{self.kind}:{self.id}"
 
     @property
     def is_live_only(self) -> bool:
         """Counted in Redis and not in the ledger."""
         return self.rule is not None and self.rule.duration.length_us < SHORTEST_LEDGER_WINDOW_US
+
+
+# Of one holder: they are met, and encoded, together.
+Limits: TypeAlias = tuple[Limit, ...]
 
 
 class ProviderAccess(msgspec.Struct, frozen=True, gc=False):
@@ -102,7 +95,7 @@ class ProviderAccess(msgspec.Struct, frozen=True, gc=False):
     allowed_models: ModelList
     blacklisted_models: ModelList
     key_ids: tuple[str, ...] | None
-    limits: tuple[Limit, ...] = ()
+    limits: Limits = ()
 
     def allows(self, model: str | None) -> bool:
         """Without a model, only who may use every one: what the call will be for cannot be known."""
@@ -116,7 +109,7 @@ class ModelLimits(msgspec.Struct, frozen=True, gc=False):
 
     model: str
     provider: str | None
-    limits: tuple[Limit, ...]
+    limits: Limits
 
     def meets(self, provider: str | None, model: str | None) -> bool:
         return self.model in (EVERY_MODEL, model) and (self.provider is None or self.provider == provider)
@@ -132,7 +125,8 @@ class McpAccess(msgspec.Struct, frozen=True, gc=False):
 class Policy(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Of one virtual key at one revision of its tenant.
 
-    `shared_limits` are the team's and the customer's; `limits` the key's own. A deleted key has only shared ones.
+    `limits` are the key's own; `shared` the team's and the customer's, each the same object for all keys that share it.
+    A deleted key has only shared ones.
     """
 
     virtual_key_id: str
@@ -150,9 +144,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     allow_all_providers: bool = False
     providers: tuple[ProviderAccess, ...] = ()
     mcp: tuple[McpAccess, ...] = ()
-    limits: tuple[Limit, ...] = ()
+    limits: Limits = ()
     model_limits: tuple[ModelLimits, ...] = ()
-    shared_limits: tuple[Limit, ...] = ()
+    shared: tuple[Limits, ...] = ()
 
     def answers_to(self, value_hash: bytes, now: datetime) -> bool:
         """Whether the value works: the one before the current one only for so long."""
@@ -165,22 +159,22 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return self.expires_at is not None and now >= self.expires_at
 
     def access_to(self, provider: str | None) -> ProviderAccess | None:
-        return next((access for access in self.providers if access.provider == provider), None)
+        for access in self.providers:
+            if access.provider == provider:
+                return access
+        return None
 
-    def limits_of_provider(self, provider: str | None, model: str | None) -> tuple[Limit, ...]:
-        """What else a call is held against because it is for this provider and model."""
+    def path(self, provider: str | None, model: str | None) -> tuple[Limits, ...]:
+        """All limits of the tenant a call is held against, by holder: the key, what it has for them, team, customer."""
+        return (self.limits, *self.limits_of_provider(provider, model), *self.shared)
+
+    def limits_of_provider(self, provider: str | None, model: str | None) -> list[Limits]:
+        """What else a call is held against because it is for this provider and model, by holder."""
         access = self.access_to(provider)
-        found = () if access is None else access.limits
-        for each in self.model_limits:
-            if each.meets(provider, model):
-                found += each.limits
+        found = [] if access is None or not access.limits else [access.limits]
+        if self.model_limits:
+            found += [each.limits for each in self.model_limits if each.meets(provider, model)]
         return found
-
-    def path(self, provider: str | None, model: str | None) -> tuple[Limit, ...]:
-        """Every limit of the tenant a call is held against: the key's, its team's, its customer's."""
-        if not self.model_limits and not self.providers:
-            return self.limits + self.shared_limits
-        return self.limits + self.limits_of_provider(provider, model) + self.shared_limits
 
 
 class GlobalPolicy(msgspec.Struct, frozen=True):
@@ -191,10 +185,16 @@ class GlobalPolicy(msgspec.Struct, frozen=True):
     model_limits: tuple[ModelLimits, ...] = ()
     default_mcp: tuple[McpAccess, ...] = ()
 
-    def path(self, provider: str | None, model: str | None) -> tuple[Limit, ...]:
+    def path(self, provider: str | None, model: str | None) -> tuple[Limits, ...]:
+        """As of a policy."""
         if not self.model_limits:
             return ()
-        return tuple(limit for each in self.model_limits if each.meets(provider, model) for limit in each.limits)
+        return tuple(each.limits for each in self.model_limits if each.meets(provider, model))
+
+
+def limits_on(*paths: Iterable[Limits]) -> Iterator[Limit]:
+    """One after the other, whoever holds them."""
+    return (limit for path in paths for limits in path for limit in limits)
 
 
 def _override_nanousd(override: Override, rule: ResetRule, now: datetime) -> int:

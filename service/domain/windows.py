@@ -19,10 +19,10 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 class ResetRule(msgspec.Struct, frozen=True, gc=False):
-    """When a meter starts anew. `anchored_at` is the creation of its limit, an aware UTC datetime."""
+    """When a meter starts anew. `anchored_us` is the creation of its limit, in microseconds since 1970."""
 
     duration: ResetDuration
-    anchored_at: datetime
+    anchored_us: int
     calendar_aligned: bool = False
     time_zone: str = "UTC"
     quarter_start_month: int = 1
@@ -37,13 +37,17 @@ class Window(msgspec.Struct, frozen=True, gc=False):
 
 def window_at(rule: ResetRule, now: datetime) -> Window:
     """The window of `rule` that holds the instant `now`."""
-    unit = rule.duration.calendar_unit
-    if rule.calendar_aligned and unit is not None:
-        return _calendar_window(rule, unit, now)
+    start_us, end_us = window_us_at(rule, to_us(now))
+    return Window(start=from_us(start_us), end=from_us(end_us))
+
+
+def window_us_at(rule: ResetRule, now_us: int) -> tuple[int, int]:
+    """As `window_at`, in microseconds since 1970: cheap enough to be asked for each limit of each call."""
+    if rule.calendar_aligned and rule.duration.calendar_unit is not None:
+        return _calendar_window_us(rule.duration.calendar_unit, rule.time_zone, rule.quarter_start_month, now_us)
     length_us = rule.duration.length_us
-    elapsed_us = (now - rule.anchored_at) // _MICROSECOND
-    start = rule.anchored_at + timedelta(microseconds=elapsed_us - elapsed_us % length_us)
-    return Window(start=start, end=start + timedelta(microseconds=length_us))
+    start_us = now_us - (now_us - rule.anchored_us) % length_us
+    return start_us, start_us + length_us
 
 
 def windows_since(rule: ResetRule, earlier: datetime, now: datetime) -> int:
@@ -79,10 +83,23 @@ def _zone(name: str) -> ZoneInfo:
         return ZoneInfo("UTC")
 
 
-def _calendar_window(rule: ResetRule, unit: CalendarUnit, now: datetime) -> Window:
-    zone = _zone(rule.time_zone)
-    first = _first_day(unit, now.astimezone(zone).date(), rule.quarter_start_month)
-    return Window(start=_midnight(first, zone), end=_midnight(_next_first_day(unit, first), zone))
+# The window met last, by unit, zone and first month of the year: limits share few, and one lasts a day or more.
+_met: dict[tuple[CalendarUnit, str, int], tuple[int, int]] = {}
+_MOST_MET = 4096
+
+
+def _calendar_window_us(unit: CalendarUnit, time_zone: str, quarter_start_month: int, now_us: int) -> tuple[int, int]:
+    kind = unit, time_zone, quarter_start_month
+    known = _met.get(kind)
+    if known is not None and known[0] <= now_us < known[1]:
+        return known
+    zone = _zone(time_zone)
+    first = _first_day(unit, from_us(now_us).astimezone(zone).date(), quarter_start_month)
+    window = to_us(_midnight(first, zone)), to_us(_midnight(_next_first_day(unit, first), zone))
+    if len(_met) >= _MOST_MET:
+        _met.clear()
+    _met[kind] = window
+    return window
 
 
 def _midnight(day: date, zone: ZoneInfo) -> datetime:

@@ -124,7 +124,7 @@ def _set_columns(row: Row) -> dict[str, Any]:
 
 def _in_order(ids: Sequence[str], entities: Mapping[str, msgspec.Struct]) -> list[Shown]:
     return [
-        Shown(entity_id, _TENANT_ID, make_template(entities[entity_id], Meters(), valid_until=None))
+        Shown(entity_id, _TENANT_ID, make_template(entities[entity_id], Meters()))
         for entity_id in ids
         if entity_id in entities
     ]

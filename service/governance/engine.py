@@ -8,6 +8,8 @@ import msgspec
 from service.counters.client import CounterClient
 from service.domain.sealing import Sealer
 from service.governance.admission.authorize import Admission, AdmissionParts, AdmissionSettings
+from service.governance.admission.decide import LiveDecisions
+from service.governance.admission.degraded import DegradedDecisions
 from service.governance.admission.doubts import Doubts
 from service.governance.admission.reserve import Reserver
 from service.governance.admission.without_redis import LocalDecisions
@@ -61,18 +63,17 @@ def build_engine(
         measures=measures,
         clock=clock,
     )
+    reserver = Reserver(batcher, usage, expire=expiry.end_expired)
     admission = Admission(
         AdmissionParts(
             policies=policies,
             prices=prices,
-            reserver=Reserver(batcher, usage, expire=expiry.end_expired),
-            local=local,
-            known_holds=holds,
+            live=LiveDecisions(reserver, prices, holds),
+            degraded=DegradedDecisions(local, prices, doubts, policy=settings.on_counters_unavailable),
             doubts=doubts,
         ),
         settings=AdmissionSettings(
             ttl_seconds=settings.hold_ttl_seconds,
-            on_counters_unavailable=settings.on_counters_unavailable,
             required_headers=parse_required_headers(settings.required_headers),
         ),
         measures=measures,

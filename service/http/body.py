@@ -11,6 +11,8 @@ from service.domain.refusals import invalid
 from service.http.errors import ApiError, bad_request
 
 _READ_TIMEOUT_SECONDS = 5.0
+_JSON = "application/json"
+_IDENTITY = "identity"
 _NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -62,9 +64,11 @@ def _not_json() -> ApiError:
 
 async def read_raw(request: web.Request) -> bytes:
     """Raises ApiError 408, 413 or 415."""
-    if request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() != "identity":
+    headers = request.headers
+    if headers.get(hdrs.CONTENT_ENCODING, _IDENTITY).lower() != _IDENTITY:
         raise ApiError(415, "Content-Encoding is not supported: send the body as it is")
-    if request.content_type not in ("application/json", "application/octet-stream"):
+    # As nearly everyone says it, before it is taken apart.
+    if headers.get(hdrs.CONTENT_TYPE) != _JSON and request.content_type not in (_JSON, "application/octet-stream"):
         raise ApiError(415, "The body must be JSON: Content-Type: application/json")
     if request.content.is_eof():
         # It came with the head: nothing to wait for.

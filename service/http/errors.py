@@ -3,10 +3,13 @@
 from collections.abc import Mapping
 
 import msgspec
-from aiohttp import web
+from aiohttp import hdrs, web
+from multidict import CIMultiDict
 
 from service.domain.refusals import RefusalKind, RefusedError
+from service.http.heads import HEADERS_OF_ALL
 
+_JSON_HEADERS = CIMultiDict({hdrs.CONTENT_TYPE: "application/json", **HEADERS_OF_ALL})
 _STATUSES: dict[RefusalKind, int] = {
     "invalid": 400,
     "not_found": 404,
@@ -53,4 +56,7 @@ def error_response(error: ApiError) -> web.Response:
 
 
 def json_response(body: bytes, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
-    return web.Response(body=body, status=status, headers=headers, content_type="application/json")
+    response = web.Response(body=body, status=status, headers=_JSON_HEADERS)
+    if headers:
+        response.headers.update(headers)
+    return response

@@ -3,7 +3,6 @@
 import time
 import traceback
 from collections.abc import Awaitable, Callable
-from functools import partial
 
 import structlog
 from aiohttp import HttpVersion10, HttpVersion11, hdrs, web
@@ -11,18 +10,15 @@ from aiohttp import HttpVersion10, HttpVersion11, hdrs, web
 from service.domain.refusals import RefusedError
 from service.http.answers import ANSWERS
 from service.http.errors import ApiError, error_response, refused, unavailable
+from service.http.heads import complete_head
 from service.http.request_ids import request_id
 from service.store.postgres import StoreUnavailableError
-from service.telemetry.correlation import enter_request
+from service.telemetry.correlation import enter_request, leave_request
 
 log = structlog.get_logger()
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-_RESPONSE_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "Server": "governance",
-}
 _MESSAGES = {
     404: "No such route: {method} {path}",
     405: "Method {method} is not allowed for {path}",
@@ -34,7 +30,7 @@ _MESSAGES = {
 async def answer_failures(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Whatever goes wrong below is answered in the envelope; a fault of ours is a 500 without its inside."""
     begun_seconds = time.perf_counter()
-    leave = enter_request(partial(request_id, request))
+    entered = enter_request(request_id, request)
     try:
         _check_bounds(request)
         response = await handler(request)
@@ -49,16 +45,10 @@ async def answer_failures(request: web.Request, handler: Handler) -> web.StreamR
     except Exception as error:  # noqa: BLE001  # the last resort: nothing may reach the client as a traceback
         _log_fault(error)
         response = error_response(ApiError(500, "Internal error"))
+    complete_head(response)
     request.app[ANSWERS].add(request, response, time.perf_counter() - begun_seconds)
-    leave()
+    leave_request(entered)
     return response
-
-
-async def add_headers(_request: web.Request, response: web.StreamResponse) -> None:
-    """On every answer, just before its head is sent."""
-    # Answers hold virtual keys and live numbers: nobody on the way may keep them, unless they say that they hold none.
-    response.headers.setdefault(hdrs.CACHE_CONTROL, "no-store")
-    response.headers.update(_RESPONSE_HEADERS)
 
 
 def _check_bounds(request: web.Request) -> None:

@@ -45,6 +45,8 @@ def query_page(request: web.Request, *, strict: bool = False, unbounded: bool = 
     A limit is clamped to 1–100 and counts as 25 when it is left out, as Bifrost has it; `unbounded` takes it as it is.
     `strict` lists refuse a negative number.
     """
+    if not request.query_string:
+        return Page()
     search = query_text(request, "search")
     limit, offset = (query_number(request, name, negative=not strict) for name in ("limit", "offset"))
     if unbounded:
@@ -63,7 +65,7 @@ def reads(field: str, label: str, show: Show, *, id_name: str) -> Handler:
         found = await read_entities(request, show, [path_id(request, id_name)])
         if not found.bodies:
             raise not_found(f"{label} not found")
-        headers = {USAGE_SOURCE: found.usage_source, hdrs.ETAG: found.etags[0]}
+        headers = {USAGE_SOURCE: found.usage_source, hdrs.ETAG: found.etag(0)}
         return json_response(b'{"%s":%s}' % (field.encode(), found.bodies[0]), headers=headers)
 
     return handle

@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 import structlog
 from aiohttp import hdrs, web
 
+from service.http.heads import complete_head
+
 log = structlog.get_logger()
 
 # What one system call sends, at most: measured with 8 MB answers, more is no faster. No more pieces than it may take.
@@ -21,6 +23,7 @@ async def send_pieces(
     """Answer 200 with the pieces, `size_bytes` in all. A reader that stops reading is disconnected."""
     response = web.StreamResponse(headers={**headers, "Content-Length": str(size_bytes)})
     response.content_type = "application/json"
+    complete_head(response)
     await response.prepare(request)
     if request.method == hdrs.METH_HEAD:
         return response
@@ -90,6 +93,7 @@ async def send_chunks(request: web.Request, chunks: AsyncIterator[bytes]) -> web
     """
     response = web.StreamResponse()
     response.content_type = "application/json"
+    complete_head(response)
     await response.prepare(request)
     if request.method == hdrs.METH_HEAD:
         return response

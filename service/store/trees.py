@@ -131,6 +131,9 @@ def _grouped(rows: list[Row], column: str) -> dict[Any, list[Row]]:
 def _by_owner(rows: list[Row]) -> dict[tuple[str, str | int], list[Row]]:
     groups: defaultdict[tuple[str, str | int], list[Row]] = defaultdict(list)
     for row in rows:
-        owner_column = next(column for column in _OWNER_COLUMNS if row[column] is not None)
-        groups[owner_column, row[owner_column]].append(row)
+        for owner_column in _OWNER_COLUMNS:
+            owner_id = row[owner_column]
+            if owner_id is not None:
+                groups[owner_column, owner_id].append(row)
+                break
     return groups

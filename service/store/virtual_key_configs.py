@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from service.domain.durations import parse_reset_duration
-from service.domain.windows import ResetRule
+from service.domain.windows import ResetRule, to_us
 from service.store.postgres import Connection
 from service.store.queries import queries
 
@@ -134,7 +134,7 @@ async def find_budget_of_virtual_key(
         return None
     rule = ResetRule(
         duration=parse_reset_duration(row["reset_duration"]),
-        anchored_at=row["anchored_at"],
+        anchored_us=to_us(row["anchored_at"]),
         calendar_aligned=row["calendar_aligned"],
         time_zone=row["time_zone"],
         quarter_start_month=row["quarter_start_month"] or 1,

@@ -2,10 +2,14 @@
 
 from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
-from contextvars import ContextVar
-from typing import Any
+from contextvars import ContextVar, Token
+from typing import Any, TypeAlias, TypeVar
 
-_request_id: ContextVar[Callable[[], str] | None] = ContextVar("request_id", default=None)
+T = TypeVar("T")
+# Who reads the id of a request, and the request.
+_Entered: TypeAlias = tuple[Callable[[Any], str], Any] | None
+
+_request: ContextVar[_Entered] = ContextVar("request", default=None)
 _trace_id: ContextVar[str] = ContextVar("trace_id", default="")
 
 
@@ -19,19 +23,23 @@ def within_trace(trace_id: str) -> Iterator[None]:
         _trace_id.reset(token)
 
 
-def enter_request(read_request_id: Callable[[], str]) -> Callable[[], None]:
-    """What is logged from now on names the request; call what this answers when it ends.
+def enter_request(read_request_id: Callable[[T], str], request: T) -> "Token[_Entered]":
+    """What is logged from now on names the request; call `leave_request` when it ends.
 
     No context manager, which would cost more: this is on the way of every request.
     """
-    token = _request_id.set(read_request_id)
-    return lambda: _request_id.reset(token)
+    return _request.set((read_request_id, request))
+
+
+def leave_request(entered: "Token[_Entered]") -> None:
+    _request.reset(entered)
 
 
 def add_correlation(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """A structlog processor."""
-    if (read_request_id := _request_id.get()) is not None:
-        event.setdefault("request_id", read_request_id())
+    if (entered := _request.get()) is not None:
+        read_request_id, request = entered
+        event.setdefault("request_id", read_request_id(request))
     if trace_id := _trace_id.get():
         event["trace_id"] = trace_id
     return event

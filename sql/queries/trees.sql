@@ -106,3 +106,26 @@ SELECT id, tenant_id, customer_id, team_id, virtual_key_id, provider_config_id, 
     OR team_id = ANY (:team_ids::text[]) OR virtual_key_id = ANY (:virtual_key_ids::text[])
     OR provider_config_id = ANY (:provider_config_ids::bigint[]) OR model_config_id = ANY (:model_config_ids::text[])
  ORDER BY created_at, id;
+
+-- name: count_places(tenant_ids)$
+-- How many teams and virtual keys each tenant has, in the order asked for.
+-- Uses teams_tenant and virtual_keys_tenant (index only).
+SELECT array_agg((SELECT count(*) FROM teams WHERE tenant_id = asked.tenant_id)
+                 + (SELECT count(*) FROM virtual_keys WHERE tenant_id = asked.tenant_id) ORDER BY asked.number)
+  FROM unnest(:tenant_ids::text[]) WITH ORDINALITY AS asked (tenant_id, number);
+
+-- name: load_outline(tenant_id)^
+-- The ids of a customer's teams, each with its virtual keys or with none, and then of the customer's own virtual keys, in
+-- the order they are shown in.
+-- Uses teams_tenant, virtual_keys_tenant and virtual_keys_team; a tenant id is `customer:` and the customer's id.
+SELECT substr(:tenant_id::text, length('customer:') + 1) AS customer_id,
+       coalesce(array_agg(team_id ORDER BY team_created_at, team_id, key_created_at, key_id), '{}') AS team_ids,
+       coalesce(array_agg(key_id ORDER BY team_created_at, team_id, key_created_at, key_id), '{}') AS virtual_key_ids
+  FROM (SELECT teams.id::text AS team_id, teams.created_at AS team_created_at, keys.id::text AS key_id,
+               keys.created_at AS key_created_at
+          FROM teams LEFT JOIN virtual_keys AS keys ON keys.team_id = teams.id
+         WHERE teams.tenant_id = :tenant_id
+         UNION ALL
+        SELECT NULL::text, NULL::timestamptz, keys.id::text, keys.created_at
+          FROM virtual_keys AS keys
+         WHERE keys.tenant_id = :tenant_id AND keys.team_id IS NULL) AS places;

@@ -6,7 +6,16 @@ import msgspec
 from redis.asyncio import Redis
 
 from service.counters.batching import ScriptBatcher
-from service.counters.holds import Admission, AskedHold, Settled, asked_amount, asked_meter, authorize, settle
+from service.counters.holds import (
+    Admission,
+    AskedHold,
+    AskedMeters,
+    Settled,
+    asked_amount,
+    asked_meter,
+    authorize,
+    settle,
+)
 from service.domain.meters import MeterWindow, Tenant
 from service.domain.windows import from_us
 from tests.counters.windows import tenant
@@ -36,9 +45,9 @@ class Asks(msgspec.Struct, frozen=True, kw_only=True):
     def field(self) -> str:
         return self.meter_id if self.kind in "pP" else f"{self.meter_id}|{self.epoch}|{self.window_us}"
 
-    def packed(self) -> tuple[bytes, bytes]:
+    def packed(self) -> bytes:
         window = None if self.kind in "pP" else (self.epoch, self.window_us)
-        return asked_meter(self.meter_id, self.kind, self.limit, window), asked_amount(self.amount)
+        return asked_meter(self.meter_id, self.kind, self.limit, window) % asked_amount(self.amount)
 
 
 async def ask(
@@ -52,9 +61,9 @@ async def ask(
         "expires_us": NOW_US + 60_000_000,
         "reserve": True,
     } | fields
-    meters = [part for each in (*asks, *others) for part in each.packed()]
-    asked = AskedHold(request_id=request_id, meters=meters, count=len(asks) + len(others), checked=len(asks), **given)
-    return await authorize(batcher, tenant(), asked)
+    packed = b"".join(each.packed() for each in (*asks, *others))
+    meters = AskedMeters(packed, len(asks) + len(others), len(asks))
+    return await authorize(batcher, tenant(), AskedHold(request_id=request_id, **given), meters)
 
 
 async def end(batcher: ScriptBatcher, *request_ids: str, remember: bool = True, now_us: int = NOW_US) -> int:

@@ -8,7 +8,7 @@ import pytest
 from service.demo.shape import DemoShape
 from service.domain.durations import parse_reset_duration
 from service.domain.sealing import Sealer
-from service.domain.windows import ResetRule, window_at
+from service.domain.windows import ResetRule, to_us, window_at
 from service.store.postgres import Connection
 from tests.conftest import Clock, TestApi
 from tests.demo.trees import DEFAULT, NOW, count_rows, write
@@ -102,7 +102,7 @@ def _owners(event: Any) -> set[str]:
 def _charges(event: Any, limit: Any) -> list[tuple[str, datetime, int]]:
     rule = ResetRule(
         duration=parse_reset_duration(limit["reset_duration"]),
-        anchored_at=limit["anchored_at"],
+        anchored_us=to_us(limit["anchored_at"]),
         calendar_aligned=limit["calendar_aligned"],
         time_zone=limit["time_zone"],
         quarter_start_month=limit["quarter_start_month"] or 1,

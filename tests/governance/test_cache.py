@@ -7,8 +7,11 @@ import pytest
 from service.counters.client import CounterClient
 from service.domain.sealing import Sealer
 from service.domain.windows import window_at
+from service.governance.configuration import etag_of
 from service.governance.tree.cache import CachedTenant, TreeCache
-from service.governance.tree.template import Fragment, Template
+from service.governance.tree.parts import TenantFragment, TenantTemplate
+from service.governance.tree.shown import show_customers
+from service.governance.tree.template import Template
 from service.store.customers import PageQuery
 from service.store.postgres import Connection, Store
 from tests.conftest import Clock
@@ -17,7 +20,9 @@ from tests.full_tree import make_full_tree
 from tests.governance.using import Replica
 
 
-async def kept(replica: Replica, connection: Connection, customer_id: str = "acme") -> tuple[Template, Fragment]:
+async def kept(
+    replica: Replica, connection: Connection, customer_id: str = "acme"
+) -> tuple[TenantTemplate, TenantFragment]:
     """What the next read of the customer may use again."""
     tenant_id = f"customer:{customer_id}"
     revision = await connection.fetchval("SELECT revision FROM tenants WHERE id = $1", tenant_id)
@@ -36,9 +41,9 @@ async def test_while_nothing_changes_the_very_same_fragment_is_used(
     template, fragment = await kept(replica, connection)
     for query in (PageQuery(), PageQuery(search="ac", limit=5)):
         clock.forward(seconds=0.001)
-        (body,) = (await replica.reader.page(query)).customers
-        assert body is fragment.body
-    assert (await replica.reader.customer("acme")).customers[0] is fragment.body
+        (pieces,) = (await replica.reader.page(query)).customers
+        assert pieces is fragment.bodies
+    assert (await replica.reader.customer("acme")).customers[0] is fragment.bodies
     kept_template, kept_fragment = await kept(replica, connection)
     assert (kept_template is template, kept_fragment is fragment) == (True, True)
 
@@ -92,6 +97,23 @@ async def test_the_first_window_that_ends_makes_a_new_fragment(
     assert (await kept(replica, connection))[1] is not fragment
 
 
+async def test_the_tag_of_a_customer_comes_with_its_tree_and_is_the_one_its_edits_are_held_to(
+    replica: Replica, store: Store, make: Factory, connection: Connection, clock: Clock
+) -> None:
+    await make_full_tree(make)
+    tags = []
+    for number in range(3):
+        await connection.execute("UPDATE customers SET max_parallel_requests = $1", number + 1)
+        await replica.customer("acme")
+        asked = sum(store.round_trips.seconds.counts)
+        tree = await replica.reader.customer("acme")
+        assert sum(store.round_trips.seconds.counts) == asked + 1
+        (itself,) = await show_customers(connection, ["acme"], sealer=None, now=clock())
+        assert tree.etag == etag_of(itself.template)
+        tags.append(tree.etag)
+    assert len(set(tags)) == 3
+
+
 @pytest.mark.parametrize("cache_bytes", [1, 5_000, 20_000])
 async def test_a_cache_too_small_for_the_tree_still_answers_right(
     store: Store, counters: CounterClient, sealer: Sealer, clock: Clock, make: Factory, cache_bytes: int
@@ -110,7 +132,7 @@ async def test_a_cache_too_small_for_the_tree_still_answers_right(
 
 
 def cached(size_bytes: int, revision: int = 1) -> CachedTenant:
-    return CachedTenant(revision, Template([b""], [], [], [], None, size_bytes))
+    return CachedTenant(revision, TenantTemplate(Template([], [], [], []), [], None, size_bytes))
 
 
 def test_the_least_recently_used_tenant_goes_first(clock: Clock) -> None:

@@ -62,7 +62,7 @@ async def test_money_is_shown_exactly(
     for amount_nanousd in amounts_nanousd:
         await replica.book((tenant_id, meter, amount_nanousd))
     tree = await replica.reader.page(WHOLE)
-    assert b'"current_usage":%s,' % shown.encode() in tree.customers[0]
+    assert b'"current_usage":%s,' % shown.encode() in b"".join(tree.customers[0])
     assert decoded(tree)[0]["budget"]["current_usage"] == Decimal(shown)
 
 

@@ -38,6 +38,7 @@ class Replica:
     ) -> None:
         self.store = store
         self.counters = counters
+        self.sealer = sealer
         self.clock = clock
         self.cache = TreeCache(cache_bytes)
         self.reader = TreeReader(store, counters, sealer=sealer, cache=self.cache, clock=clock)
@@ -71,4 +72,4 @@ async def only_meters_key(redis: Redis) -> str:
 
 def decoded(tree: Tree) -> list[Any]:
     """Money is Decimal: a test sees the very digits."""
-    return [json.loads(body, parse_float=Decimal) for body in tree.customers]
+    return [json.loads(b"".join(pieces), parse_float=Decimal) for pieces in tree.customers]

@@ -3,7 +3,7 @@
 import asyncio
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
@@ -123,12 +123,13 @@ class Bench:
         *,
         workers: int = 1,
         on: Collection[int] = cores.SERVICE,
+        program: Sequence[str] = ("service", "serve"),
     ) -> Iterator[Service]:
-        """The service against a deployment, ready."""
+        """The service against a deployment, ready; or another program that is told the same."""
         port = free_port()
         settings = msgspec.structs.replace(deployment.settings, port=port, workers=workers)
         with running(
-            [sys.executable, "-m", "service", "serve"],
+            [sys.executable, "-m", *program],
             cores=on,
             log=self.log("service"),
             environment=to_environment(settings),

@@ -33,15 +33,21 @@ def to_json(results: Sequence[Result], *, taken_at: datetime, about: dict[str, A
 
 def _rows(result: Result) -> Iterator[tuple[str, ...]]:
     figure, floor, holds = verdict(result)
-    shown = f"{figure.median:.2f} ({figure.lowest:.2f}–{figure.highest:.2f})" if len(result.sides) > 1 else ""
+    shown = _ratio(figure) if len(result.sides) > 1 else ""
     bound = "" if floor is None else f"{'≥' if floor.direction == 'at least' else '≤'} {floor.bound:g}"
     word = "" if holds is None else ("holds" if holds else "MISSED")
     for place, side in enumerate(result.sides):
         first = place == 0
-        name = result.scenario.name if first else f"  {result.scenario.unit}"
-        yield (name, side.label, *_figures(side), *((shown, bound, word) if first else ("", "", "")))
+        name = result.scenario.name if first else f"  {result.scenario.unit}" if place == 1 else ""
+        # What is beside it for comparison only has its ratio in its own row.
+        other = "" if place < 2 else _ratio(ratio(result.sides[0], side))
+        yield (name, side.label, *_figures(side), *((shown, bound, word) if first else (other, "", "")))
     if len(result.sides) == 1:
         yield (f"  {result.scenario.unit}", *("" for _ in _HEADER[1:]))
+
+
+def _ratio(figure: Spread) -> str:
+    return f"{figure.median:.2f} ({figure.lowest:.2f}–{figure.highest:.2f})"
 
 
 def _figures(side: Side) -> tuple[str, ...]:
@@ -67,6 +73,7 @@ def _document(result: Result) -> dict[str, Any]:
         "unit": result.scenario.unit,
         "sides": [{"label": side.label, "value": side.value, "samples": side.samples} for side in result.sides],
         "figure": figure,
+        "beside_others": {side.label: ratio(result.sides[0], side) for side in result.sides[2:]},
         "floor": floor,
         "holds": holds,
     }

@@ -51,6 +51,13 @@ def test_the_table_shows_both_sides_and_whether_the_floor_holds() -> None:
     ]
 
 
+def test_what_else_is_beside_it_has_its_own_ratio() -> None:
+    least = Side("the least", [Sample(20_000), Sample(20_000)])
+    rows = table([result(OURS, BESIDE, least, floor=Floor(0.8))]).splitlines()
+    assert "0.85 (0.80–0.90)  ≥ 0.8  holds" in rows[1]
+    assert rows[3].split() == ["the", "least", "20,000", "20,000", "20,000", "0.43", "(0.40–0.45)"]
+
+
 def test_a_value_without_anything_beside_it_is_held_against_the_floor_itself() -> None:
     shown = table([result(Side("a worker", [Sample(300.0)]), floor=Floor(350, "at most"))])
     assert "≤ 350  holds" in shown

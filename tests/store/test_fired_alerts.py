@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from service.domain.durations import parse_reset_duration
-from service.domain.windows import ResetRule, window_at, windows_since
+from service.domain.windows import ResetRule, from_us, to_us, window_at, windows_since
 from service.store.ledger import record_usage
 from service.store.limits import start_budget_epochs
 from service.store.postgres import Connection, connect
@@ -250,7 +250,7 @@ async def test_sql_and_python_count_the_same_windows_of_an_override(connection: 
         duration = random.choice(_DURATIONS)
         rule = ResetRule(
             duration=parse_reset_duration(duration),
-            anchored_at=_instant(random),
+            anchored_us=to_us(_instant(random)),
             calendar_aligned=random.random() < 0.7,
             time_zone=random.choice(_ZONES),
             quarter_start_month=random.randint(1, 12),
@@ -258,7 +258,7 @@ async def test_sql_and_python_count_the_same_windows_of_an_override(connection: 
         earlier, later = _instant(random), _instant(random)
         passed = await connection.fetchval(
             "SELECT windows_since($1, $2, $3, $4, $5, $6, $7)",
-            *(duration, rule.anchored_at, rule.calendar_aligned, rule.time_zone, rule.quarter_start_month),
+            *(duration, from_us(rule.anchored_us), rule.calendar_aligned, rule.time_zone, rule.quarter_start_month),
             *(earlier, later),
         )
         assert passed == windows_since(rule, earlier, later), (duration, rule, earlier, later)
@@ -283,7 +283,7 @@ async def test_sql_and_python_agree_on_what_may_be_spent(connection: Connection,
             id=f"b{number}", max_limit_nanousd=10, reset_duration=duration, **override, **{column: owner}
         )
         anchored_at = await connection.fetchval("SELECT anchored_at FROM budgets WHERE id = $1", budget)
-        rule = ResetRule(parse_reset_duration(duration), anchored_at, calendar_aligned=aligned, time_zone=zone)
+        rule = ResetRule(parse_reset_duration(duration), to_us(anchored_at), calendar_aligned=aligned, time_zone=zone)
         expected = 15 if windows_since(rule, anchor, at) < cycles else 10
         found = await connection.fetchval(
             "SELECT budget_limit_at(budgets, $2) FROM budgets WHERE id = $1", budget, window_at(rule, at).start

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 
 from service.domain.durations import parse_reset_duration
-from service.domain.windows import ResetRule, window_at
+from service.domain.windows import ResetRule, from_us, to_us, window_at
 from service.store.postgres import Connection
 
 _DURATIONS = ("30s", "1h30m", "1d", "3d", "1w", "1M", "3M", "1Q", "1Y", "daily", "weekly", "monthly", "quarterly")
@@ -18,14 +18,20 @@ async def test_both_find_the_same_start(connection: Connection) -> None:
         duration = random.choice(_DURATIONS)
         rule = ResetRule(
             duration=parse_reset_duration(duration),
-            anchored_at=_instant(random),
+            anchored_us=to_us(_instant(random)),
             calendar_aligned=random.random() < 0.7,
             time_zone=random.choice(_ZONES),
             quarter_start_month=random.randint(1, 12),
         )
         now = _instant(random)
         found = await connection.fetchval(
-            _QUERY, duration, rule.anchored_at, rule.calendar_aligned, rule.time_zone, rule.quarter_start_month, now
+            _QUERY,
+            duration,
+            from_us(rule.anchored_us),
+            rule.calendar_aligned,
+            rule.time_zone,
+            rule.quarter_start_month,
+            now,
         )
         assert found == window_at(rule, now).start, (duration, rule, now)
 

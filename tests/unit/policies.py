@@ -39,8 +39,6 @@ def access(provider: str, weight: float | None = None, **fields: Any) -> Provide
 
 def limit(name: str, kind: LimitKind = "budget", most: int = 10, **fields: Any) -> Limit:
     """Of a day; none for parallel calls."""
-    rule = None if kind == "parallel" else ResetRule(parse_reset_duration("1d"), ANCHOR)
+    rule = None if kind == "parallel" else ResetRule(parse_reset_duration("1d"), NOW_US)
     given: dict[str, Any] = {"holder": Holder("virtual_key", "virtual_key", "key", "ci-bot"), "rule": rule} | fields
-    made = Limit(meter_id=f"{kind}:{name}", kind=kind, max=most, **given)
-    made.turn_to(NOW_US)
-    return made
+    return Limit(id=name, kind=kind, max=most, **given)

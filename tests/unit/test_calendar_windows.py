@@ -31,7 +31,7 @@ UNITS = ["1d", "1w", "1M", "1Q", "1Y"]
 ALIGNED_RULES = st.builds(
     ResetRule,
     duration=st.sampled_from([parse_reset_duration(text) for text in UNITS]),
-    anchored_at=st.just(ANCHOR),
+    anchored_us=st.just(to_us(ANCHOR)),
     calendar_aligned=st.just(True),
     time_zone=st.sampled_from(ZONES),
     quarter_start_month=st.integers(1, 12),
@@ -39,7 +39,7 @@ ALIGNED_RULES = st.builds(
 
 
 def aligned(text: str, *, time_zone: str = "UTC", quarter_start_month: int = 1) -> ResetRule:
-    return ResetRule(parse_reset_duration(text), ANCHOR, True, time_zone, quarter_start_month)
+    return ResetRule(parse_reset_duration(text), to_us(ANCHOR), True, time_zone, quarter_start_month)
 
 
 def utc(text: str) -> datetime:

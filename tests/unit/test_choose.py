@@ -5,17 +5,15 @@ from collections import Counter
 from hypothesis import given, strategies as st
 
 from service.domain.decisions import Standing, refusal_of
-from service.domain.policy import Limit, LimitKind
+from service.domain.policy import Limit
 from service.governance.admission.choose import first_without_room, in_turn
-from service.governance.admission.reserve import Asked, Reserved
-from service.governance.admission.texts import text_of
-from tests.unit.policies import access, limit
+from tests.unit.policies import NOW_US, access, limit
 
 weights = st.none() | st.floats(0, 1e9, allow_nan=False)
 
 
 def standing(of: Limit, used: int, held: int, requested: int | None) -> Standing:
-    return Standing(of, used, held, requested, of.max_now)
+    return Standing(of, used, held, requested, of.max, of.window_at(NOW_US)[1])
 
 
 @given(st.lists(weights, max_size=6), st.floats(0, 1, exclude_max=True))
@@ -63,16 +61,6 @@ def test_the_decision_is_of_the_first_holder_that_refuses_rates_before_parallel_
         ([budget], "budget_exceeded"),
     ):
         assert refusal_of(violated).decision == decision
-
-
-def test_a_refusal_stands_although_another_call_turns_the_window_before_it_is_told() -> None:
-    budget = limit("turned")
-    amounts: dict[LimitKind, int | None] = {"budget": 1}
-    asked = Asked(request_id="r", fingerprint="", details="", now_us=0, expires_us=1, amounts=amounts)
-    refused = Reserved("refused", asked, [text_of(budget, 0)], [budget.max_now, 0])
-    budget.max_now *= 2
-    assert [each.is_violated for each in refused.standings()] == [True]
-    assert "budget exceeded: 0.0000" in refusal_of(refused.standings()).message
 
 
 amounts = st.integers(0, 2**63)

@@ -6,10 +6,10 @@ import pytest
 
 from service.domain.durations import parse_reset_duration
 from service.domain.meters import Meter, MeterState, budget_meter_id, requests_meter_id, tokens_meter_id, used_in
-from service.domain.windows import ResetRule, window_at
+from service.domain.windows import ResetRule, to_us, window_at
 
 NOW = datetime(2025, 6, 15, 12, 30, tzinfo=UTC)
-METER = Meter("budget:b", 3, ResetRule(parse_reset_duration("1h"), NOW.replace(minute=0)))
+METER = Meter("budget:b", 3, ResetRule(parse_reset_duration("1h"), to_us(NOW.replace(minute=0))))
 WINDOW = window_at(METER.rule, NOW)
 
 

@@ -14,14 +14,14 @@ INSTANTS = st.integers(to_us(datetime(2000, 1, 1, tzinfo=UTC)), to_us(datetime(2
 ROLLING_RULES = st.builds(
     ResetRule,
     duration=st.builds(ResetDuration, st.integers(SHORTEST_US, LONGEST_US), st.none()),
-    anchored_at=INSTANTS,
+    anchored_us=INSTANTS.map(to_us),
     calendar_aligned=st.booleans(),
     time_zone=st.sampled_from(["UTC", "America/Sao_Paulo"]),
 )
 
 
 def rule_of(text: str, *, calendar_aligned: bool = False) -> ResetRule:
-    return ResetRule(parse_reset_duration(text), ANCHOR, calendar_aligned)
+    return ResetRule(parse_reset_duration(text), to_us(ANCHOR), calendar_aligned)
 
 
 @given(ROLLING_RULES, INSTANTS)
@@ -43,7 +43,7 @@ def test_windows_lie_on_the_lattice_of_the_anchor(rule: ResetRule, now: datetime
     length = timedelta(microseconds=rule.duration.length_us)
     window = window_at(rule, now)
     assert window.end - window.start == length
-    assert (window.start - rule.anchored_at) % length == timedelta(0)
+    assert (window.start - from_us(rule.anchored_us)) % length == timedelta(0)
 
 
 @pytest.mark.parametrize("text", ["1s", "1m", "1h30m", "1d", "1w", "1M", "1Q", "1Y"])

@@ -1,1 +1,1 @@
-"""May this call be made? authorize.py is the use case; reserve.py asks Redis, without_redis.py decides without it."""
+"""May this call be made? authorize.py is the use case; decide.py asks the live counters, degraded.py does without."""

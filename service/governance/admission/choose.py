@@ -1,12 +1,14 @@
 """Which provider a call goes to when its caller leaves that open: drawn by weight, exhausted ones passed over."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
 from service.domain.decisions import Standing
 from service.domain.policy import Limit, ProviderAccess
-from service.governance.admission.verdict import EligibleProvider
+from service.governance.admission.verdict import BlockedBy, EligibleProvider
+
+_EVERY_KEY = ("*",)
 
 
 def in_turn(providers: Sequence[ProviderAccess], draw: Callable[[], float]) -> list[ProviderAccess]:
@@ -31,12 +33,15 @@ def in_turn(providers: Sequence[ProviderAccess], draw: Callable[[], float]) -> l
 
 
 def eligible(access: ProviderAccess, blocked_by: Limit | None = None) -> EligibleProvider:
-    key_ids = ("*",) if access.key_ids is None else access.key_ids
-    return EligibleProvider(access.provider, access.weight, key_ids, blocked_by)
+    key_ids = _EVERY_KEY if access.key_ids is None else access.key_ids
+    if blocked_by is None:
+        return EligibleProvider(access.provider, access.weight, key_ids)
+    blocking = BlockedBy(blocked_by.id, blocked_by.kind, blocked_by.holder.level)
+    return EligibleProvider(access.provider, access.weight, key_ids, blocking)
 
 
 def first_without_room(
-    path: Sequence[Limit], standings: Sequence[Standing], *, cost_nanousd: int | None
+    path: Iterable[Limit], standings: Sequence[Standing], *, cost_nanousd: int | None
 ) -> Limit | None:
     """The first limit of a provider's path that would refuse the call, which costs what it costs there.
 

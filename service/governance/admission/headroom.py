@@ -32,7 +32,7 @@ def retry_after_seconds(verdict: Verdict) -> int | None:
     if verdict.decision in _SOON:
         return _SOON_SECONDS
     ends = [
-        standing.limit.window_end_us
+        standing.end_us
         for standing in verdict.standings()
         if standing.is_violated and not standing.limit.shadow and standing.limit.rule is not None
     ]
@@ -50,7 +50,7 @@ def _headrooms(part: Reserved, kind: LimitKind, verdict: Verdict) -> list[Headro
             _seconds_until(text.end_us, verdict.now_us),
         )
         for text, used, held in zip(part.limits, numbers, numbers, strict=False)
-        if text.limit.kind == kind and not text.limit.shadow
+        if text.kind == kind and not text.is_shadow
     ]
 
 

@@ -8,12 +8,21 @@ import msgspec
 
 from service.counters.batching import ScriptBatcher
 from service.counters.client import CountersUnavailableError
-from service.counters.holds import AskedHold, Settled, asked_amount, authorize, note_holding, read_holds, settle
+from service.counters.holds import (
+    AskedHold,
+    AskedMeters,
+    Settled,
+    asked_amount,
+    authorize,
+    note_holding,
+    read_holds,
+    settle,
+)
 from service.domain.decisions import Standing
 from service.domain.meters import Meter, Tenant
-from service.domain.policy import Limit, LimitKind
+from service.domain.policy import Limit, LimitKind, Limits
 from service.domain.windows import from_us
-from service.governance.admission.texts import LimitText, text_of
+from service.governance.admission.texts import HolderText, LimitText, Texts
 from service.governance.tree.usage import Usage
 from service.store.postgres import StoreUnavailableError
 
@@ -33,16 +42,11 @@ class TakenRequestIdError(Exception):
     """The request id is another call's, or was settled, released or has expired."""
 
 
-class Asked(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Asked(msgspec.Struct, frozen=True, gc=False):
     """One call. `amounts` are what it asks for of each kind of limit; None is any room at all."""
 
-    request_id: str
-    fingerprint: str
-    details: str
-    now_us: int
-    expires_us: int
+    hold: AskedHold
     amounts: Mapping[LimitKind, int | None]
-    reserve: bool = True
 
 
 class Reserved(msgspec.Struct, frozen=True, gc=False):
@@ -70,29 +74,33 @@ class Reserver:
         self._batcher = batcher
         self._usage = usage
         self._expire = expire
+        self._texts = Texts()
 
     async def reserve(
-        self, tenant: Tenant, asked: Asked, limits: Sequence[Limit], others: Sequence[Limit] = ()
+        self, tenant: Tenant, asked: Asked, path: Sequence[Limits], others: Sequence[Limits] = ()
     ) -> Reserved:
-        """On all of `limits`, or on none; `others` are only looked at.
+        """On all limits of the path, or on none; `others` are only looked at.
 
         Raises StalePolicyError, TakenRequestIdError, CountersUnavailableError, StoreUnavailableError.
         """
-        now_us = asked.now_us
+        now_us, of = asked.hold.now_us, self._texts.of
         for attempt in range(_MAX_ATTEMPTS):
-            texts, looked_at = ([text_of(limit, now_us) for limit in some] for some in (limits, others))
-            answer = await authorize(self._batcher, tenant, _asked_hold(asked, texts, looked_at))
+            holders = [of(limits, now_us) for limits in (*path, *others) if limits]
+            texts = [text for holder in holders for text in holder.limits]
+            checked = sum(map(len, path))
+            meters = AskedMeters(_asked_meters(asked, holders, texts), len(texts), checked)
+            answer = await authorize(self._batcher, tenant, asked.hold, meters)
             outcome, rest = answer.outcome, answer.rest
             if outcome == "overdue" and attempt < _MAX_ATTEMPTS - 1 and await self._end_expired(tenant.id):
                 continue
             if outcome in ("ok", "refused", "overdue"):
-                return _reserved("ok" if outcome == "ok" else "refused", asked, texts, looked_at, str(rest))
+                return _reserved("ok" if outcome == "ok" else "refused", asked, texts, checked, str(rest))
             if outcome == "repeated" and isinstance(rest, list):
                 expires_us, details, numbers = rest
-                held = _reserved("repeated", asked, texts, (), str(numbers))
+                held = _reserved("repeated", asked, texts, checked, str(numbers))
                 return msgspec.structs.replace(held, expires_us=int(expires_us), details=str(details))
             if outcome == "cold" and isinstance(rest, list):
-                await self._load(tenant, [limit for limit in (*limits, *others) if limit.meter_id in rest], now_us)
+                await self._load(tenant, [text.limit for text in texts if text.limit.meter_id in rest], now_us)
             elif outcome == "ahead" and isinstance(rest, int):
                 # Another replica's clock is ahead: the window it began is the one that counts.
                 now_us = max(now_us, rest)
@@ -128,37 +136,29 @@ class Reserver:
         await self._usage.load_cold([(tenant, meter) for meter in meters], now=from_us(now_us))
 
 
-def _asked_hold(asked: Asked, texts: Sequence[LimitText], others: Sequence[LimitText]) -> AskedHold:
+def _asked_meters(asked: Asked, holders: Sequence[HolderText], texts: Sequence[LimitText]) -> bytes:
     amounts = {kind: asked_amount(amount) for kind, amount in asked.amounts.items()}
-    meters = [part for text in (*texts, *others) for part in (text.asked, amounts[text.limit.kind])]
-    return AskedHold(
-        asked.request_id,
-        asked.fingerprint,
-        asked.details,
-        asked.now_us,
-        asked.expires_us,
-        asked.reserve,
-        meters,
-        len(texts) + len(others),
-        len(texts),
-    )
+    return b"".join([holder.asked for holder in holders]) % tuple([amounts[text.kind] for text in texts])
 
 
 def _reserved(
     outcome: Literal["ok", "refused", "repeated"],
     asked: Asked,
     texts: Sequence[LimitText],
-    others: Sequence[LimitText],
+    checked: int,
     answered: str,
 ) -> Reserved:
+    """Of what was only read, where there is any, apart from what is reserved on."""
     numbers = [int(number) for number in answered.split()]
-    of_others = _standings(asked, others, numbers[2 * len(texts) :]) if others else ()
-    return Reserved(outcome, asked, texts, numbers[: 2 * len(texts)], of_others, asked.expires_us)
+    if checked == len(texts):
+        return Reserved(outcome, asked, texts, numbers, (), asked.hold.expires_us)
+    of_others = () if outcome == "repeated" else _standings(asked, texts[checked:], numbers[2 * checked :])
+    return Reserved(outcome, asked, texts[:checked], numbers[: 2 * checked], of_others, asked.hold.expires_us)
 
 
 def _standings(asked: Asked, texts: Sequence[LimitText], numbers: Sequence[int]) -> list[Standing]:
     return [
-        Standing(text.limit, used, held, asked.amounts[text.limit.kind], text.max)
+        Standing(text.limit, used, held, asked.amounts[text.kind], text.max, text.end_us)
         # A call that is asked for again may meet limits it did not meet at first.
         for text, used, held in zip(texts, numbers[::2], numbers[1::2], strict=False)
     ]

@@ -9,12 +9,11 @@ from typing import Literal
 
 import msgspec
 
-from service.domain.decisions import Standing
 from service.domain.meters import Meter, used_in
 from service.domain.policy import Limit
 from service.domain.windows import Window, from_us
 from service.governance.admission.reserve import Asked, Reserved
-from service.governance.admission.texts import text_of
+from service.governance.admission.texts import LimitText, holder_text
 from service.governance.tree.usage import Usage
 from service.store.postgres import StoreUnavailableError
 
@@ -63,18 +62,17 @@ class LocalDecisions:
         """None: refused for want of counters."""
         if self._policy == "deny":
             return None
-        for limit in limits:
-            limit.turn_to(asked.now_us)
+        now_us = asked.hold.now_us
+        texts = [text for limit in limits for text in holder_text((limit,), now_us).limits]
         if self._policy == "allow":
-            return _reserved(
-                "ok", asked, [Standing(limit, 0, 0, asked.amounts[limit.kind], limit.max_now) for limit in limits]
-            )
+            return _reserved("ok", asked, texts, [0] * (2 * len(texts)))
+        counted = [text for text in texts if _is_counted(text.limit)]
         try:
-            await self._load(limits, asked.now_us)
+            await self._load(counted, now_us)
         except StoreUnavailableError:
-            if any(self._key(limit) not in self._used for limit in limits if self._is_counted(limit)):
+            if any(_key(text) not in self._used for text in counted):
                 return None
-        return self._reserve(asked, limits)
+        return self._reserve(asked, texts)
 
     def end(self, request_id: str) -> None:
         """The call is over: what it held is given back, but for what no ledger counts."""
@@ -92,56 +90,54 @@ class LocalDecisions:
             else:
                 self._taken.pop((meter_id, window_start_us), None)
 
-    def _reserve(self, asked: Asked, limits: Sequence[Limit]) -> Reserved:
-        self._forget_expired(asked.now_us)
-        if asked.request_id in self._calls:
-            return _reserved("repeated", asked, self._standings(asked, limits))
-        standings = self._standings(asked, limits)
-        if any(each.is_violated and not each.limit.shadow for each in standings):
-            return _reserved("refused", asked, standings)
-        if asked.reserve and len(self._calls) < _MOST_CALLS:
-            amounts = tuple(
-                (each.limit.meter_id, each.limit.window_start_us, each.requested or 0) for each in standings
-            )
-            self._calls[asked.request_id] = _LocalCall(asked.expires_us, amounts)
-            for meter_id, window_start_us, amount in amounts:
-                key = meter_id, window_start_us
-                self._taken[key] = self._taken.get(key, 0) + amount
-            for limit in limits:
-                if limit.is_live_only:
-                    self._window_ends[limit.meter_id, limit.window_start_us] = limit.window_end_us
-        return _reserved("ok", asked, standings)
+    def _reserve(self, asked: Asked, texts: Sequence[LimitText]) -> Reserved:
+        hold = asked.hold
+        self._forget_expired(hold.now_us)
+        numbers = [number for text in texts for number in self._standing(text)]
+        if hold.request_id in self._calls:
+            return _reserved("repeated", asked, texts, numbers)
+        found = _reserved("refused", asked, texts, numbers)
+        if any(each.is_violated and not each.limit.shadow for each in found.standings()):
+            return found
+        if hold.reserve and len(self._calls) < _MOST_CALLS:
+            self._take(asked, texts)
+        return _reserved("ok", asked, texts, numbers)
 
-    def _standings(self, asked: Asked, limits: Sequence[Limit]) -> list[Standing]:
-        """What the others' parts of the room may have taken counts as held."""
-        found = []
-        for limit in limits:
-            # Another call may have turned it on while this one waited.
-            limit.turn_to(asked.now_us)
-            used = self._used.get(self._key(limit), _NEVER).used if self._is_counted(limit) else 0
-            taken = self._taken.get((limit.meter_id, limit.window_start_us), 0)
-            room = max(limit.max_now - used, 0)
-            held = taken + room - room // self._shares
-            found.append(Standing(limit, used, held, asked.amounts[limit.kind], limit.max_now))
-        return found
+    def _take(self, asked: Asked, texts: Sequence[LimitText]) -> None:
+        amounts = tuple((text.limit.meter_id, text.start_us, asked.amounts[text.kind] or 0) for text in texts)
+        self._calls[asked.hold.request_id] = _LocalCall(asked.hold.expires_us, amounts)
+        for meter_id, window_start_us, amount in amounts:
+            key = meter_id, window_start_us
+            self._taken[key] = self._taken.get(key, 0) + amount
+        for text in texts:
+            if text.limit.is_live_only:
+                self._window_ends[text.limit.meter_id, text.start_us] = text.end_us
 
-    def _is_trusted(self, limit: Limit, now_us: int) -> bool:
-        known = self._used.get(self._key(limit), _NEVER)
+    def _standing(self, text: LimitText) -> tuple[int, int]:
+        """Used and held; what the others' parts of the room may have taken counts as held."""
+        used = self._used.get(_key(text), _NEVER).used if _is_counted(text.limit) else 0
+        taken = self._taken.get((text.limit.meter_id, text.start_us), 0)
+        room = max(text.max - used, 0)
+        return used, taken + room - room // self._shares
+
+    def _is_trusted(self, text: LimitText, now_us: int) -> bool:
+        known = self._used.get(_key(text), _NEVER)
         return known.doubted == self._doubted and now_us - known.at_us < _TRUSTED_US
 
-    async def _load(self, limits: Sequence[Limit], now_us: int) -> None:
-        wanted = [limit for limit in limits if self._is_counted(limit) and not self._is_trusted(limit, now_us)]
+    async def _load(self, counted: Sequence[LimitText], now_us: int) -> None:
+        wanted = [text for text in counted if not self._is_trusted(text, now_us)]
         if not wanted:
             return
         doubted = self._doubted
-        meters = {limit.meter_id: Meter(limit.meter_id, limit.epoch, limit.rule) for limit in wanted if limit.rule}
+        limits = (text.limit for text in wanted)
+        meters = {limit.meter_id: Meter(limit.meter_id, limit.epoch, limit.rule) for limit in limits if limit.rule}
         states = await self._usage.in_ledger(list(meters.values()), now=from_us(now_us))
         if len(self._used) + len(wanted) > _MOST_METERS:
             self._used.clear()
-        for limit in wanted:
-            window = Window(from_us(limit.window_start_us), from_us(limit.window_end_us))
-            used = used_in(window, meters[limit.meter_id], states[limit.meter_id])
-            self._used[self._key(limit)] = _Used(now_us, doubted, used)
+        for text in wanted:
+            meter_id = text.limit.meter_id
+            window = Window(from_us(text.start_us), from_us(text.end_us))
+            self._used[_key(text)] = _Used(now_us, doubted, used_in(window, meters[meter_id], states[meter_id]))
 
     def _forget_expired(self, now_us: int) -> None:
         """Looked for once a second."""
@@ -154,14 +150,17 @@ class LocalDecisions:
             del self._window_ends[key]
             self._taken.pop(key, None)
 
-    def _is_counted(self, limit: Limit) -> bool:
-        return limit.rule is not None and not limit.is_live_only
 
-    def _key(self, limit: Limit) -> tuple[str, int, int]:
-        return limit.meter_id, limit.epoch, limit.window_start_us
+def _is_counted(limit: Limit) -> bool:
+    """In the ledger."""
+    return limit.rule is not None and not limit.is_live_only
 
 
-def _reserved(outcome: Literal["ok", "refused", "repeated"], asked: Asked, standings: Sequence[Standing]) -> Reserved:
-    texts = [text_of(each.limit, asked.now_us) for each in standings]
-    numbers = [number for each in standings for number in (each.used, each.held)]
-    return Reserved(outcome, asked, texts, numbers, expires_us=asked.expires_us)
+def _key(text: LimitText) -> tuple[str, int, int]:
+    return text.limit.meter_id, text.limit.epoch, text.start_us
+
+
+def _reserved(
+    outcome: Literal["ok", "refused", "repeated"], asked: Asked, texts: Sequence[LimitText], numbers: Sequence[int]
+) -> Reserved:
+    return Reserved(outcome, asked, texts, numbers, expires_us=asked.hold.expires_us)

@@ -1,18 +1,20 @@
 """From rows to policies."""
 
 from collections.abc import Iterable, Sequence
-from sys import intern
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 
-from service.domain.meters import Tenant, budget_meter_id, parallel_meter_id, requests_meter_id, tokens_meter_id
+from service.domain.meters import Tenant
 from service.domain.models import model_list
 from service.domain.policy import (
     GlobalPolicy,
     Holder,
     Level,
     Limit,
+    LimitKind,
+    Limits,
     McpAccess,
     ModelLimits,
     Override,
@@ -28,20 +30,20 @@ class Owners(msgspec.Struct, frozen=True):
 
     team_id: str | None
     customer_id: str | None
-    limits: tuple[Limit, ...]
+    limits: tuple[Limits, ...]
 
 
 class TenantOwners(msgspec.Struct, frozen=True):
     """What the virtual keys of a tenant share at one revision of it.
 
-    `owners` are by team and customer; `of_customers`, by customer, the limits that its teams share. Each limit is one
-    object: what `text_of` keeps of it goes by the object.
+    `owners` are by team and customer; `of_customers`, by customer, the limits that its teams share. Those of one
+    holder are one object: what `Texts` keeps of them goes by the object.
     """
 
     revision: int
     tenant: Tenant
     owners: dict[tuple[str | None, str | None], Owners]
-    of_customers: dict[str, tuple[Limit, ...]]
+    of_customers: dict[str, Limits]
 
 
 class SharedOwners:
@@ -86,7 +88,7 @@ class PolicyBuilder:
             "team_id": shared.team_id,
             "customer_id": shared.customer_id,
             "value_hash": row["value_hash"],
-            "shared_limits": shared.limits,
+            "shared": shared.limits,
         }
         if row["deleted"]:
             return Policy(**common, is_deleted=True, is_active=False)
@@ -108,40 +110,57 @@ class PolicyBuilder:
         )
 
     def _shared_limits(
-        self, team_id: str | None, customer_id: str | None, of_customers: dict[str, tuple[Limit, ...]]
-    ) -> tuple[Limit, ...]:
+        self, team_id: str | None, customer_id: str | None, of_customers: dict[str, Limits]
+    ) -> tuple[Limits, ...]:
         team, customer = self._teams.get(team_id), self._customers.get(customer_id)
-        limits: tuple[Limit, ...] = ()
-        if team is not None:
-            limits += self._limits("team_id", team, _holder("team", "team", team))
-        if customer is None:
-            return limits
-        if customer["id"] not in of_customers:
-            holder = _holder("customer", "customer", customer)
-            of_customers[customer["id"]] = self._limits("customer_id", customer, holder)
-        return limits + of_customers[customer["id"]]
+        found = [] if team is None else [self._limits("team_id", team, _holder("team", "team", team))]
+        if customer is not None:
+            if customer["id"] not in of_customers:
+                holder = _holder("customer", "customer", customer)
+                of_customers[customer["id"]] = self._limits("customer_id", customer, holder)
+            found.append(of_customers[customer["id"]])
+        return tuple(filter(None, found))
 
     def _provider(self, row: Row, key: Row) -> ProviderAccess:
         pinned = self._rows.pinned_provider_keys.get(row["id"], ())
         holder = Holder("provider_config", "provider_config", str(row["id"]), row["provider"])
-        return ProviderAccess(
-            provider=intern(row["provider"]),
-            weight=row["weight"],
-            allowed_models=model_list(row["allowed_models"]),
-            blacklisted_models=model_list(row["blacklisted_models"]),
-            key_ids=None if row["allow_all_keys"] else tuple(each["id"] for each in pinned),
-            limits=limits_of(self._rows, "provider_config_id", row["id"], aligned_by=key, holder=holder),
+        limits = limits_of(self._rows, "provider_config_id", row["id"], aligned_by=key, holder=holder)
+        access = _access(
+            row["provider"],
+            row["weight"],
+            tuple(row["allowed_models"]),
+            tuple(row["blacklisted_models"]),
+            None if row["allow_all_keys"] else tuple(each["id"] for each in pinned),
         )
+        return msgspec.structs.replace(access, limits=limits) if limits else access
 
     def _model_limits(self, row: Row, key: Row) -> ModelLimits:
         holder = Holder("model_config", "model_config", row["id"], f"{key['name']}: {row['model_name']}")
         limits = limits_of(self._rows, "model_config_id", row["id"], aligned_by=row, holder=holder)
         return ModelLimits(row["model_name"], row["provider"], limits)
 
-    def _limits(self, owner_column: str, row: Row, holder: Holder) -> tuple[Limit, ...]:
+    def _limits(self, owner_column: str, row: Row, holder: Holder) -> Limits:
         limits = limits_of(self._rows, owner_column, row["id"], aligned_by=row, holder=holder)
         most = row["max_parallel_requests"]
         return limits if most is None else (*limits, parallel_limit(holder, most))
+
+
+@lru_cache(maxsize=4096)
+def _access(
+    provider: str,
+    weight: float | None,
+    allowed_models: tuple[str, ...],
+    blacklisted_models: tuple[str, ...],
+    key_ids: tuple[str, ...] | None,
+) -> ProviderAccess:
+    """One for all virtual keys that may use the same."""
+    return ProviderAccess(provider, weight, model_list(allowed_models), model_list(blacklisted_models), key_ids)
+
+
+@lru_cache(maxsize=4096)
+def _maximum(number: int) -> int:
+    """One object for limits of the same size: a deployment has few sizes."""
+    return number
 
 
 def build_global(rows: TreeRows, tenant: Tenant, revision: int, default_mcp: Iterable[Row]) -> GlobalPolicy:
@@ -155,9 +174,7 @@ def build_global(rows: TreeRows, tenant: Tenant, revision: int, default_mcp: Ite
     )
 
 
-def limits_of(
-    rows: TreeRows, owner_column: str, owner_id: str | int, *, aligned_by: Row, holder: Holder
-) -> tuple[Limit, ...]:
+def limits_of(rows: TreeRows, owner_column: str, owner_id: str | int, *, aligned_by: Row, holder: Holder) -> Limits:
     """Rate limits first, as they are checked; `aligned_by` is whose calendar they follow."""
     rate_limits = [
         limit
@@ -169,8 +186,7 @@ def limits_of(
 
 
 def parallel_limit(holder: Holder, most: int) -> Limit:
-    meter_id = parallel_meter_id(holder.type, holder.id)
-    return Limit(meter_id=meter_id, kind="parallel", holder=holder, max=most)
+    return Limit(id=holder.id, kind="parallel", holder=holder, max=most)
 
 
 def _global_limits(rows: TreeRows, row: Row) -> ModelLimits:
@@ -184,10 +200,10 @@ def _global_limits(rows: TreeRows, row: Row) -> ModelLimits:
 
 def _budget(row: Row, aligned_by: Row, holder: Holder) -> Limit:
     return Limit(
-        meter_id=budget_meter_id(row["id"]),
+        id=row["id"],
         kind="budget",
         holder=holder,
-        max=row["max_limit_nanousd"],
+        max=_maximum(row["max_limit_nanousd"]),
         epoch=row["epoch"],
         rule=reset_rule(row["reset_duration"], row, aligned_by),
         shadow=row["shadow"],
@@ -202,18 +218,18 @@ def _override(row: Row) -> Override | None:
 
 
 def _rate_limits(row: Row, aligned_by: Row, holder: Holder) -> Sequence[Limit]:
-    metrics = (("token", "tokens", tokens_meter_id), ("request", "requests", requests_meter_id))
+    metrics: tuple[tuple[str, LimitKind], ...] = (("token", "tokens"), ("request", "requests"))
     return [
         Limit(
-            meter_id=meter_id(row["id"]),
-            kind=kind,  # type: ignore[arg-type]  # one of the two above
+            id=row["id"],
+            kind=kind,
             holder=holder,
-            max=row[f"{metric}_max_limit"],
+            max=_maximum(row[f"{metric}_max_limit"]),
             epoch=row[f"{metric}_epoch"],
             rule=reset_rule(row[f"{metric}_reset_duration"], row, aligned_by),
             shadow=row["shadow"],
         )
-        for metric, kind, meter_id in metrics
+        for metric, kind in metrics
         if row[f"{metric}_max_limit"] is not None
     ]
 

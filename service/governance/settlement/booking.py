@@ -8,7 +8,7 @@ import msgspec
 from service.domain.charging import Amounts, charges_at, counted_requests
 from service.domain.inputs.calls import UsageInput
 from service.domain.money import usd_to_nanousd
-from service.domain.policy import GlobalPolicy, Policy
+from service.domain.policy import GlobalPolicy, Policy, limits_on
 from service.domain.pricing import PricedCall, Tokens
 from service.domain.usage import MeterCharge, UsageEvent
 from service.domain.windows import to_us
@@ -104,7 +104,7 @@ def _charges(call: _Call, amounts: Amounts, at: datetime, context: Context) -> l
         return _charges_of_held(call, call.held, amounts, context.whole)
     if call.policy is None:
         return []
-    limits = context.whole.path(call.provider, call.model) + call.policy.path(call.provider, call.model)
+    limits = limits_on(context.whole.path(call.provider, call.model), call.policy.path(call.provider, call.model))
     return charges_at(limits, amounts, to_us(at))
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from service.counters.holds import LiveUse
 from service.domain.charging import Amounts, charges_at
 from service.domain.meters import Tenant
-from service.domain.policy import GlobalPolicy, Policy
+from service.domain.policy import GlobalPolicy, Policy, limits_on
 from service.domain.usage import MeterCharge
 from service.governance.holds import HoldDetails
 from service.governance.settlement.held import Held
@@ -29,7 +29,7 @@ def charges_not_held(details: HoldDetails, whole: GlobalPolicy, amounts: Amounts
     if not details.has_global:
         return []
     amounts = amounts or Amounts(details.cost_nanousd or 0, details.tokens or 0, 1)
-    return charges_at(whole.path(details.provider, details.model), amounts, details.admitted_us)
+    return charges_at(limits_on(whole.path(details.provider, details.model)), amounts, details.admitted_us)
 
 
 def _amount(meter_id: str, amounts: Amounts) -> int:
@@ -47,8 +47,8 @@ def rerouted(
 ) -> list[MeterCharge]:
     """The call went to another provider or model than it was admitted for: to the limits of that one."""
     admitted = (details.provider, details.model)
-    of_admitted = policy.limits_of_provider(*admitted) + whole.path(*admitted)
-    of_used = policy.limits_of_provider(*used) + whole.path(*used)
+    of_admitted = limits_on(policy.limits_of_provider(*admitted), whole.path(*admitted))
+    of_used = tuple(limits_on(policy.limits_of_provider(*used), whole.path(*used)))
     left = {limit.meter_id for limit in of_admitted} - {limit.meter_id for limit in of_used}
     kept = [charge for charge in charges if charge.meter_id not in left]
     known = {charge.meter_id for charge in kept}

@@ -1,5 +1,6 @@
 """`GET customers`: the whole tree as JSON, with the usage of this moment.
 
-read.py is the use case; build.py and limits.py make a tenant's template from its rows, template.py fills it in, and
-cache.py keeps what can be used again.
+read.py is the use case. load.py takes tenants from a snapshot, and tenant.py makes their templates, in bounded parts
+(parts.py), of what build.py and limits.py make of rows; fill.py fills them in, cache.py keeps what can be used again,
+and ahead.py asks Redis early. Single entities are made by the same builders: shown.py, entities.py.
 """

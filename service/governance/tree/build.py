@@ -1,10 +1,8 @@
 """From rows to the wire's entities, each as a template with holes for its live numbers."""
 
-from collections import defaultdict
 from datetime import datetime
 from typing import Any
 
-import msgspec
 from msgspec import UNSET, UnsetType
 
 from service.domain.entities import (
@@ -33,40 +31,28 @@ class TreeBuilder:
         self._sealer = sealer
         self._now = now
 
-    def customer_tree(self, tenant_id: str) -> Template:
-        """A customer with its teams and virtual keys; its whole tenant is loaded."""
-        row = self._rows.customers[tenant_id][0]
-        limits = LimitBuilder(self._rows, self._now)
-        keys_by_team: defaultdict[str | None, list[Row]] = defaultdict(list)
-        for key_row in self._rows.virtual_keys.get(tenant_id, []):
-            keys_by_team[key_row["team_id"]].append(key_row)
-        customer = self._customer(
-            row,
-            limits,
-            teams=[self._team(team, limits, keys_by_team[team["id"]]) for team in self._rows.teams.get(tenant_id, [])],
-            virtual_keys=[self._virtual_key(key, limits) for key in keys_by_team[None]],
-            virtual_key_count=len(keys_by_team[None]),
-        )
-        return _template(customer, limits)
-
     def customer(self, row: Row, *, virtual_key_count: int) -> Template:
         """A customer by itself, without what is below it."""
         limits = LimitBuilder(self._rows, self._now)
-        below = {"teams": UNSET, "virtual_keys": UNSET, "virtual_key_count": virtual_key_count}
-        return _template(self._customer(row, limits, **below), limits)
+        customer = self.customer_entity(
+            row, limits, teams=UNSET, virtual_keys=UNSET, virtual_key_count=virtual_key_count
+        )
+        return make_template(customer, limits.meters)
 
     def team(self, row: Row, *, virtual_key_count: int | None = None) -> Template:
         """A team with its virtual keys when they are loaded; by itself when their number is given instead."""
         limits = LimitBuilder(self._rows, self._now)
-        keys = [key for key in self._rows.virtual_keys.get(row["tenant_id"], []) if key["team_id"] == row["id"]]
-        team = self._team(row, limits, keys if virtual_key_count is None else None)
-        if virtual_key_count is not None:
-            team.virtual_key_count = virtual_key_count
-        return _template(team, limits)
+        if virtual_key_count is None:
+            rows = [key for key in self._rows.virtual_keys.get(row["tenant_id"], []) if key["team_id"] == row["id"]]
+            keys = [self.virtual_key_entity(key, limits) for key in rows]
+            team = self.team_entity(row, limits, virtual_keys=keys, virtual_key_count=len(keys))
+        else:
+            team = self.team_entity(row, limits, virtual_keys=UNSET, virtual_key_count=virtual_key_count)
+        return make_template(team, limits.meters)
 
     def virtual_key(self, row: Row) -> Template:
         limits = LimitBuilder(self._rows, self._now)
-        return _template(self._virtual_key(row, limits), limits)
+        return make_template(self.virtual_key_entity(row, limits), limits.meters)
 
     def model_config(self, row: Row) -> Template:
         limits = LimitBuilder(self._rows, self._now)
@@ -86,9 +72,10 @@ class TreeBuilder:
             rate_limits=limits.rate_limits("model_config_id", row["id"], row),
             **stamps(row),
         )
-        return _template(model_config, limits)
+        return make_template(model_config, limits.meters)
 
-    def _customer(self, row: Row, limits: LimitBuilder, **below: Any) -> Customer:
+    def customer_entity(self, row: Row, limits: LimitBuilder, **below: Any) -> Customer:
+        """`below` are `teams`, `virtual_keys` and how many of these there are."""
         return Customer(
             id=row["id"],
             name=row["name"],
@@ -100,8 +87,8 @@ class TreeBuilder:
             **stamps(row),
         )
 
-    def _team(self, row: Row, limits: LimitBuilder, key_rows: list[Row] | None) -> Team:
-        keys = None if key_rows is None else [self._virtual_key(key, limits) for key in key_rows]
+    def team_entity(self, row: Row, limits: LimitBuilder, **below: Any) -> Team:
+        """`below` are `virtual_keys` and how many there are."""
         return Team(
             id=row["id"],
             name=row["name"],
@@ -111,15 +98,14 @@ class TreeBuilder:
             time_zone=row["time_zone"],
             max_parallel_requests=set_or_left_out(row["max_parallel_requests"]),
             customer=_reference(row["customer_id"], row["customer_name"]),
-            virtual_keys=UNSET if keys is None else keys,
-            virtual_key_count=len(keys or ()),
+            **below,
             profile=row["profile"],
             config=row["config"],
             claims=row["claims"],
             **stamps(row),
         )
 
-    def _virtual_key(self, row: Row, limits: LimitBuilder) -> VirtualKey:
+    def virtual_key_entity(self, row: Row, limits: LimitBuilder) -> VirtualKey:
         provider_configs = [
             self._provider_config(config, row, limits) for config in self._rows.provider_configs.get(row["id"], [])
         ]
@@ -194,7 +180,3 @@ class TreeBuilder:
 
 def _reference(entity_id: str | None, name: str | None) -> Reference | UnsetType:
     return UNSET if entity_id is None or name is None else Reference(id=entity_id, name=name)
-
-
-def _template(entity: msgspec.Struct, limits: LimitBuilder) -> Template:
-    return make_template(entity, limits.meters, valid_until=limits.valid_until)

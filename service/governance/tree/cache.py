@@ -6,16 +6,23 @@ from datetime import datetime
 import msgspec
 
 from service.counters.meters import UNKNOWN_VERSION
-from service.governance.tree.template import Fragment, Template
+from service.governance.configuration import etag_of
+from service.governance.tree.parts import TenantFragment, TenantTemplate
 
 
 class CachedTenant(msgspec.Struct):
     """A tenant at one revision. `fragment` is its JSON at `counters_version`, until the first of its windows ends."""
 
     revision: int
-    template: Template
+    template: TenantTemplate
     counters_version: str = UNKNOWN_VERSION
-    fragment: Fragment | None = None
+    fragment: TenantFragment | None = None
+    _etag: str = ""
+
+    def etag(self) -> str:
+        """The entity tag of the customer, made when it is first asked for."""
+        self._etag = self._etag or etag_of(self.template.itself)
+        return self._etag
 
     def known_version(self, now: datetime) -> str:
         """The counters version at which the fragment may be used again at `now`."""
@@ -46,6 +53,10 @@ class TreeCache:
         self.hits += 1
         self._tenants.move_to_end(tenant_id)
         return cached
+
+    def peek(self, tenant_id: str) -> CachedTenant | None:
+        """The tenant at whatever revision it is kept; that is no use of it."""
+        return self._tenants.get(tenant_id)
 
     def put(self, tenant_id: str, cached: CachedTenant) -> None:
         self.misses += 1

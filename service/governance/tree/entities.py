@@ -26,11 +26,16 @@ _MAX_ATTEMPTS = 3
 
 
 class Entities(msgspec.Struct, frozen=True):
-    """The JSON of each entity found, in the order asked for, and the entity tag of its configuration."""
+    """The JSON of each entity found, in the order asked for, and what it was made of."""
 
     bodies: list[bytes]
-    etags: list[str]
+    shown: list[Shown]
     usage_source: UsageSource
+
+    def etag(self, number: int) -> str:
+        """The entity tag of one's configuration: made when it is asked for, since lists have none."""
+        one = self.shown[number]
+        return etag_of(one.itself or one.template)
 
 
 class EntityReader:
@@ -56,14 +61,14 @@ class EntityReader:
                 meters[tenants[one.tenant_id]] += one.template.meters
             try:
                 states = await self._usage.live(meters, now=now)
-                return _entities([fill(one.template, states, now=now).body for one in shown], shown, "live")
+                return Entities([fill(one.template, states, now=now).body for one in shown], shown, "live")
             except EpochBehindError:
                 continue
             except CountersUnavailableError:
                 break
         now = self._clock()
         states = await self._usage.in_ledger([meter for one in shown for meter in one.template.meters], now=now)
-        return _entities([fill(one.template, states, now=now).body for one in shown], shown, "ledger")
+        return Entities([fill(one.template, states, now=now).body for one in shown], shown, "ledger")
 
     async def list_ids(self, find: Find[Q, T], query: Q) -> T:
         """What `find` answers: the ids of a page. Raises StoreUnavailableError."""
@@ -76,7 +81,3 @@ class EntityReader:
         async with self._store.snapshot() as snapshot:
             shown = await show(snapshot, ids, sealer=None if masked else self._sealer, now=self._clock())
             return shown, await load_tenants(snapshot, list({one.tenant_id for one in shown}))
-
-
-def _entities(bodies: list[bytes], shown: list[Shown], source: UsageSource) -> Entities:
-    return Entities(bodies, [etag_of(one.template) for one in shown], source)

@@ -49,5 +49,5 @@ def _rate_limit(row: Row, now: datetime) -> Shown:
 
 
 def _shown(row: Row, limits: LimitBuilder, limit: msgspec.Struct) -> Shown:
-    template = make_template(limit, limits.meters, valid_until=limits.valid_until)
+    template = make_template(limit, limits.meters)
     return Shown(row["id"], row["tenant_id"], template)

@@ -10,22 +10,18 @@ from service.domain.durations import parse_reset_duration
 from service.domain.entities import Budget, RateLimit, ResetConfig
 from service.domain.meters import Meter, budget_meter_id, requests_meter_id, tokens_meter_id
 from service.domain.money import nanousd_to_json
-from service.domain.windows import ResetRule, window_at, windows_since
+from service.domain.windows import ResetRule, to_us, window_at, windows_since
 from service.governance.tree.template import Meters
 from service.store.trees import Row, TreeRows
 
 
 class LimitBuilder:
-    """Builds the limits of one tenant's owners and collects their meters.
+    """Builds the limits of one tenant's owners and collects their meters, in `meters` if that is given."""
 
-    `valid_until` is when something other than a live number will read differently: the end of an override's cycle.
-    """
-
-    def __init__(self, rows: TreeRows, now: datetime) -> None:
+    def __init__(self, rows: TreeRows, now: datetime, meters: Meters | None = None) -> None:
         self._rows = rows
         self._now = now
-        self.meters = Meters()
-        self.valid_until: datetime | None = None
+        self.meters = meters or Meters()
 
     def of(self, owner_column: str, owner: Row) -> dict[str, Any]:
         """The limit fields of an owner: the first budget also by itself, that and the rate limit also by id."""
@@ -112,8 +108,7 @@ class LimitBuilder:
         remaining = cycles_remaining(row, rule, self._now)
         if remaining <= 0:
             return {}
-        window_end = window_at(rule, self._now).end
-        self.valid_until = min(window_end, self.valid_until or window_end)
+        self.meters.hold_until(window_at(rule, self._now).end)
         return fields | {
             "override_cycles_total": row["override_cycles_total"],
             "override_cycles_remaining": remaining,
@@ -141,7 +136,7 @@ def cycles_remaining(row: Row, rule: ResetRule, now: datetime) -> int:
 
 
 def stamps(row: Row) -> dict[str, Any]:
-    return {field: row[field] for field in ("config_hash", "created_at", "updated_at")}
+    return {"config_hash": row["config_hash"], "created_at": row["created_at"], "updated_at": row["updated_at"]}
 
 
 def set_or_left_out(value: Any) -> Any:
@@ -168,7 +163,7 @@ def _rule(
     """One for all limits that are alike: those of one owner were mostly made at once."""
     return ResetRule(
         duration=parse_reset_duration(reset_duration),
-        anchored_at=anchored_at,
+        anchored_us=to_us(anchored_at),
         calendar_aligned=calendar_aligned,
         time_zone=time_zone,
         quarter_start_month=quarter_start_month,

@@ -59,4 +59,4 @@ def _template(rows: TreeRows, row: Row, now: datetime) -> Template:
         rate_limits=limits.rate_limits("model_config_id", row["id"], row) or UNSET,
         calendar_aligned=row["calendar_aligned"],
     )
-    return make_template(shown, limits.meters, valid_until=limits.valid_until)
+    return make_template(shown, limits.meters)

@@ -16,11 +16,12 @@ from service.store.virtual_keys import count_owned_virtual_keys
 
 
 class Shown(msgspec.Struct, frozen=True):
-    """An entity's template, and the tenant its meters are in."""
+    """An entity's template, and the tenant its meters are in. `itself` is without what is shown below it, if it is."""
 
     id: str
     tenant_id: str
     template: Template
+    itself: Template | None = None
 
 
 class Show(Protocol):
@@ -64,7 +65,11 @@ async def show_teams_with_keys(
 ) -> list[Shown]:
     rows = await load_tree_rows(connection, TreeScope(teams_with_keys=ids))
     builder = TreeBuilder(rows, sealer, now)
-    return _in_order(ids, (Shown(row["id"], row["tenant_id"], builder.team(row)) for row in _all(rows.teams.values())))
+    shown = (
+        Shown(row["id"], row["tenant_id"], builder.team(row), itself=builder.team(row, virtual_key_count=0))
+        for row in _all(rows.teams.values())
+    )
+    return _in_order(ids, shown)
 
 
 async def show_virtual_keys(

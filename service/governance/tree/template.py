@@ -4,7 +4,7 @@ The tree is encoded once per revision, with a mark in the place of each live num
 filling in the marks.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -20,11 +20,19 @@ _MARK = b"\x00"
 
 
 class Meters:
-    """Collects the meters of a tenant while its tree is built, and hands out the marks of their live numbers."""
+    """Collects the meters of a tenant while its tree is built, and hands out the marks of their live numbers.
+
+    `valid_until` is when something other than a live number will read differently: the end of an override's cycle.
+    """
 
     def __init__(self) -> None:
         self.meters: list[Meter] = []
         self.in_usd: list[bool] = []
+        self.valid_until: datetime | None = None
+
+    def hold_until(self, instant: datetime) -> None:
+        """What is built now reads differently from `instant` on."""
+        self.valid_until = min(instant, self.valid_until or instant)
 
     def add(self, meter: Meter, *, in_usd: bool) -> int:
         self.meters.append(meter)
@@ -42,16 +50,13 @@ class Meters:
 class Template(msgspec.Struct, frozen=True):
     """Encoded text around the holes: `slots[i]` fills the hole after `texts[i]`.
 
-    Slot 2n is the usage of meter n in JSON, slot 2n + 1 the start of its window. `size_bytes` counts a filled-in copy
-    too.
+    Slot 2n is the usage of meter n in JSON, slot 2n + 1 the start of its window.
     """
 
     texts: list[bytes]
     slots: list[int]
     meters: list[Meter]
     in_usd: list[bool]
-    valid_until: datetime | None
-    size_bytes: int
 
 
 class Fragment(msgspec.Struct, frozen=True, gc=False):
@@ -65,26 +70,34 @@ class EpochBehindError(Exception):
     """A counter is of a newer epoch than the configuration at hand: that was changed since it was read."""
 
 
-def make_template(entity: msgspec.Struct, collected: Meters, *, valid_until: datetime | None) -> Template:
+def make_template(entity: msgspec.Struct, collected: Meters) -> Template:
     """Encode an entity that was built with the marks of `collected`."""
-    pieces = msgspec.json.encode(entity).split(_MARK)
+    return template_of(msgspec.json.encode(entity), collected)
+
+
+def template_of(encoded: bytes, collected: Meters) -> Template:
+    """Of any stretch of JSON with marks of `collected`: it has the meters from the first to the last that it shows."""
+    pieces = encoded.split(_MARK)
+    marks = list(map(int, pieces[1::2]))
+    first, end = (min(marks) // 2, max(marks) // 2 + 1) if marks else (0, 0)
     return Template(
         texts=pieces[::2],
-        slots=[int(slot) for slot in pieces[1::2]],
-        meters=collected.meters,
-        in_usd=collected.in_usd,
-        valid_until=valid_until,
-        # Text twice (the second time filled in), list entries and object headers, about as CPython allocates them.
-        size_bytes=2 * sum(map(len, pieces)) + 64 * len(pieces) + 400 * len(collected.meters),
+        slots=[mark - 2 * first for mark in marks],
+        meters=collected.meters[first:end],
+        in_usd=collected.in_usd[first:end],
     )
 
 
 def fill(template: Template, states: Mapping[str, MeterState], *, now: datetime) -> Fragment:
-    """The tenant's JSON at `now`. `states` has every meter of the template. Raises EpochBehindError."""
+    """The JSON at `now`. `states` has every meter of the template. Raises EpochBehindError."""
+    return fill_in_order(template, [states[meter.id] for meter in template.meters], now=now)
+
+
+def fill_in_order(template: Template, states: Iterable[MeterState], *, now: datetime) -> Fragment:
+    """As `fill`, with the state of each meter in the template's order."""
     values: list[bytes] = []
     valid_until: datetime | None = None
-    for meter, in_usd in zip(template.meters, template.in_usd, strict=True):
-        state = states[meter.id]
+    for meter, in_usd, state in zip(template.meters, template.in_usd, states, strict=True):
         if state.epoch > meter.epoch:
             raise EpochBehindError(meter.id)
         window = window_at(meter.rule, now)

@@ -321,7 +321,7 @@ async def test_keys_of_several_teams_loaded_one_by_one_share_the_limits_of_their
     one, two = [await policies.find(f"sk-bf-of-{team_id}") for team_id in ("one", "two")]
     assert one is not None
     assert two is not None
-    levels = [[limit.holder.level for limit in policy.shared_limits] for policy in (one, two)]
+    levels = [[limits[0].holder.level for limits in policy.shared] for policy in (one, two)]
     assert levels == [["team", "customer"]] * 2
-    assert one.shared_limits[0] is not two.shared_limits[0]
-    assert one.shared_limits[1] is two.shared_limits[1]
+    assert one.shared[0] is not two.shared[0]
+    assert one.shared[1] is two.shared[1]

@@ -1,4 +1,4 @@
-"""Authorize on the full path of limits: beside the least an application can do, beside LiteLLM, and by size."""
+"""Authorize on the full path of limits: beside the same app with a fixed body, beside LiteLLM, and by size."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +14,7 @@ from tests.load.open_loop import OpenLoop
 from tests.load.scenarios.scenario import Measure, Scenario
 from tests.load.sides.fixed_body import fixed_body
 from tests.load.sides.litellm_limiter import Litellm, litellm
+from tests.load.sides.same_app import same_app
 
 # What one scenario leaves behind, open holds above all, is not the next one's: each has a copy of its own.
 _COPIES = count(1)
@@ -37,10 +38,15 @@ def authorizing(bench: Bench, service: Service, label: str, *, path: str = AUTHO
 
 @contextmanager
 def beside_fixed_body(bench: Bench) -> Iterator[Sequence[Measure]]:
-    with bench.serve(bench.fleet(thousand_keys())) as service:
+    deployment = bench.fleet(thousand_keys())
+    with bench.serve(deployment) as service:
         answer = allowed_answer(service, values_of(service)[0])
-        with fixed_body(bench, answer, like=service) as fixed:
-            yield [authorizing(bench, service, "authorize"), authorizing(bench, fixed, "fixed body")]
+        with same_app(bench, deployment, answer) as same, fixed_body(bench, answer, like=service) as bare:
+            yield [
+                authorizing(bench, service, "authorize"),
+                authorizing(bench, same, "same app"),
+                authorizing(bench, bare, "bare aiohttp"),
+            ]
 
 
 @contextmanager
@@ -90,11 +96,13 @@ def authorize_each(service: Service) -> None:
 
 @contextmanager
 def latency(bench: Bench) -> Iterator[Sequence[Measure]]:
-    """p99 of both at half of our maximum, at a fixed arrival rate."""
+    """p99 of each at half of our maximum, at a fixed arrival rate."""
     options = bench.options
-    with bench.serve(bench.fleet(thousand_keys())) as service:
+    deployment = bench.fleet(thousand_keys())
+    with bench.serve(deployment) as service:
         values = values_of(service)
-        with fixed_body(bench, allowed_answer(service, values[0]), like=service) as fixed:
+        answer = allowed_answer(service, values[0])
+        with same_app(bench, deployment, answer) as same, fixed_body(bench, answer, like=service) as bare:
             most = authorizing(bench, service, "authorize").run(options.warm_up_seconds)
             loops = {
                 label: OpenLoop(
@@ -103,7 +111,7 @@ def latency(bench: Bench) -> Iterator[Sequence[Measure]]:
                     next_body=random_authorizes(values),
                     connections=options.connections,
                 )
-                for label, side in (("authorize", service), ("fixed body", fixed))
+                for label, side in (("authorize", service), ("same app", same), ("bare aiohttp", bare))
             }
             yield [_at_rate(label, loop, most.value / 2) for label, loop in loops.items()]
             for loop in loops.values():
@@ -130,7 +138,7 @@ def _at_rate(label: str, loop: OpenLoop, per_second: float) -> Measure:
 SCENARIOS = (
     Scenario(
         name="authorize",
-        says="authorize, key, team and customer with a budget, a token and a request limit each; beside a fixed body",
+        says="authorize, budget, tokens and requests of key, team, customer; beside the same app with a fixed body",
         unit="decisions/s",
         floor=Floor(0.45),
         needs=("wrk", AUTHORIZE),
@@ -161,7 +169,7 @@ SCENARIOS = (
     ),
     Scenario(
         name="authorize-latency",
-        says="p99 of authorize at half its maximum rate, arrivals at a fixed rate; beside a fixed body at that rate",
+        says="p99 of authorize at half its maximum rate, arrivals at a fixed rate; beside the same app at that rate",
         unit="ms p99",
         floor=Floor(4, "at most"),
         needs=("wrk", AUTHORIZE),

@@ -1,4 +1,4 @@
-"""Usage, durable when answered: one event a request beside a fixed body, arrays beside COPY of the same rows."""
+"""Usage, durable when answered: one event a request beside the same app, arrays beside COPY of the same rows."""
 
 import asyncio
 from collections.abc import Iterator, Sequence
@@ -15,6 +15,7 @@ from tests.load.scenarios.authorize import thousand_keys
 from tests.load.scenarios.scenario import Measure, Scenario
 from tests.load.sides.copying import copying
 from tests.load.sides.fixed_body import fixed_body
+from tests.load.sides.same_app import same_app
 from tests.load.wrk import LoadError
 
 _BATCH = 500
@@ -26,10 +27,11 @@ def one_by_one(bench: Bench) -> Iterator[Sequence[Measure]]:
     deployment = bench.fleet(thousand_keys())
     with bench.serve(deployment) as service:
         answer = post(service, USAGE, usage_body(values_of(service)[0], uuid4().hex))
-        with fixed_body(bench, answer, like=service) as fixed:
+        with same_app(bench, deployment, answer) as same, fixed_body(bench, answer, like=service) as bare:
             yield [
                 _reporting(bench, deployment, service),
-                _posting(bench, fixed, "fixed body"),
+                _posting(bench, same, "same app"),
+                _posting(bench, bare, "bare aiohttp"),
             ]
 
 
@@ -82,7 +84,7 @@ async def _events_booked(deployment: Deployment) -> int:
 SCENARIOS = (
     Scenario(
         name="usage",
-        says="usage, one event a POST, in the ledger when answered; beside a fixed body",
+        says="usage, one event a POST, in the ledger when answered; beside the same app with a fixed body",
         unit="events/s",
         floor=Floor(0.25),
         needs=("wrk", USAGE),
