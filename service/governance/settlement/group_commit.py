@@ -21,15 +21,16 @@ from service.store.postgres import Store, StoreUnavailableError
 from service.store.usage_reports import KnownReport, find_reports
 
 _EVENTS_PER_COMMIT = 500
-# The second only when all of a batch waits: before that, waiting makes the next one larger.
 _COMMITS_AT_ONCE = 2
+# So many wait before a second commit begins: of fewer each costs more than is gained by not waiting for the first.
+_WORTH_A_SECOND = 16
 
 EXPIRED = b"expired"
 log = structlog.get_logger()
 
 
 class GroupCommit:
-    """One transaction at a time for each worker; two when there is more to do than goes into one."""
+    """One transaction at a time for each worker; two when there is much to do."""
 
     def __init__(
         self, store: Store, batcher: ScriptBatcher, *, measures: EngineMeasures, clock: Callable[[], datetime]
@@ -74,7 +75,7 @@ class GroupCommit:
 
     def _may_commit(self) -> bool:
         under_way = len(self._committing)
-        return not under_way or (under_way < _COMMITS_AT_ONCE and len(self._waiting) >= _EVENTS_PER_COMMIT)
+        return not under_way or (under_way < _COMMITS_AT_ONCE and len(self._waiting) >= _WORTH_A_SECOND)
 
     async def _book_batch(self, batch: Sequence[Waiting]) -> None:
         try:
