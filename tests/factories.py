@@ -7,7 +7,7 @@ from typing import Any
 from service.domain.durations import parse_reset_duration
 from service.domain.meters import Meter, budget_meter_id, requests_meter_id, tokens_meter_id
 from service.domain.sealing import Sealer, new_virtual_key_value, sealed_virtual_key
-from service.domain.usage import Charge, UsageEvent
+from service.domain.usage import MeterCharge, UsageEvent
 from service.domain.windows import ResetRule, to_us, window_at
 from service.store.postgres import Connection
 
@@ -106,7 +106,8 @@ async def meter_of_rate_limit(connection: Connection, rate_limit_id: str, metric
 def usage_event(request_id: str, *amounts: tuple[str, Meter, int], at: datetime, **fields: Any) -> UsageEvent:
     """A request that charged each `(tenant_id, meter, amount)` in its window at `at`."""
     charges = tuple(
-        Charge(meter.id, meter.epoch, window_at(meter.rule, at).start, amount) for tenant_id, meter, amount in amounts
+        MeterCharge(meter.id, meter.epoch, to_us(window_at(meter.rule, at).start), amount)
+        for tenant_id, meter, amount in amounts
     )
     defaults: dict[str, Any] = {
         "fingerprint": request_id.encode(),

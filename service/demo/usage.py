@@ -25,8 +25,8 @@ from service.demo.shape import DemoShape, DemoTree, demo_id
 from service.demo.virtual_keys import place_of, virtual_key
 from service.domain.durations import US_PER_SECOND
 from service.domain.meters import Meter, budget_meter_id, requests_meter_id, tokens_meter_id
-from service.domain.usage import Charge, UsageEvent
-from service.domain.windows import window_at
+from service.domain.usage import MeterCharge, UsageEvent
+from service.domain.windows import to_us, window_at
 
 _MOST_VIRTUAL_KEYS = 300
 _AGES_MINUTES = (4, 25, 70, 180, 420, 900, 1_600, 2_800, 5_000)
@@ -139,12 +139,12 @@ def _usage_event(used: UsedVirtualKey, random: Random, *, request_id: str, occur
     return msgspec.structs.replace(event, charges=tuple(_charges(used, event, amounts)))
 
 
-def _charges(used: UsedVirtualKey, event: UsageEvent, amounts: Mapping[Counted, int]) -> Iterator[Charge]:
+def _charges(used: UsedVirtualKey, event: UsageEvent, amounts: Mapping[Counted, int]) -> Iterator[MeterCharge]:
     for meter, counted in used.meters:
-        yield Charge(
+        yield MeterCharge(
             meter_id=meter.id,
             epoch=meter.epoch,
-            window_start=window_at(meter.rule, event.occurred_at).start,
+            window_start_us=to_us(window_at(meter.rule, event.occurred_at).start),
             amount=amounts[counted],
         )
 

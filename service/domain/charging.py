@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import msgspec
 
 from service.domain.policy import Limit, LimitKind
-from service.domain.usage import UsageStatus
+from service.domain.usage import MeterCharge, UsageStatus
 
 
 class Amounts(msgspec.Struct, frozen=True, gc=False):
@@ -15,20 +15,8 @@ class Amounts(msgspec.Struct, frozen=True, gc=False):
     tokens: int
     requests: int
 
-    def of(self, kind: LimitKind) -> int:
-        if kind == "budget":
-            return self.cost_nanousd
-        return self.tokens if kind == "tokens" else self.requests if kind == "requests" else 0
-
-
-class MeterCharge(msgspec.Struct, frozen=True, gc=False):
-    """`live_only` meters are counted in Redis and not in the ledger."""
-
-    meter_id: str
-    epoch: int
-    window_start_us: int
-    amount: int
-    live_only: bool
+    def by_kind(self) -> dict[LimitKind, int]:
+        return {"budget": self.cost_nanousd, "tokens": self.tokens, "requests": self.requests, "parallel": 0}
 
 
 def counted_requests(status: UsageStatus) -> int:
@@ -38,8 +26,9 @@ def counted_requests(status: UsageStatus) -> int:
 
 def charges_at(limits: Iterable[Limit], amounts: Amounts, instant_us: int) -> list[MeterCharge]:
     """Of a call that belongs to the windows of an instant."""
+    by_kind = amounts.by_kind()
     return [
         MeterCharge(limit.meter_id, limit.epoch, limit.window_at(instant_us)[0], amount, limit.is_live_only)
         for limit in limits
-        if (amount := amounts.of(limit.kind))
+        if (amount := by_kind[limit.kind])
     ]

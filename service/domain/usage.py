@@ -1,5 +1,6 @@
 """Usage: what one request used, and which meters it is charged to."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal
 
@@ -14,7 +15,7 @@ LATE_SUFFIX = ":late"
 
 
 class Charge(msgspec.Struct, frozen=True):
-    """What one request adds to one meter, in the meter's unit, in the window the request was admitted in."""
+    """What one request has added to one meter, in the meter's unit, in the window the request was admitted in."""
 
     meter_id: str
     epoch: int
@@ -22,8 +23,21 @@ class Charge(msgspec.Struct, frozen=True):
     amount: int
 
 
+class MeterCharge(msgspec.Struct, frozen=True, gc=False):
+    """The same before it is booked. `live_only` meters are counted in Redis and not in the ledger."""
+
+    meter_id: str
+    epoch: int
+    window_start_us: int
+    amount: int
+    live_only: bool = False
+
+
 class UsageEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """One request's usage. `fingerprint` tells a repeated report from a different one under the same id."""
+    """One request's usage. `fingerprint` tells a repeated report from a different one under the same id.
+
+    `charges` are those of the ledger.
+    """
 
     request_id: str
     fingerprint: bytes
@@ -41,4 +55,4 @@ class UsageEvent(msgspec.Struct, frozen=True, kw_only=True):
     priced: bool = True
     occurred_at: datetime
     metadata: dict[str, Any] | None = None
-    charges: tuple[Charge, ...] = ()
+    charges: Sequence[MeterCharge] = ()

@@ -10,8 +10,9 @@ from typing import Any
 import msgspec
 
 from service.domain.meters import Meter, MeterState, MeterWindow, Tenant
-from service.domain.usage import Charge, UsageEvent
-from service.domain.windows import window_at
+from service.domain.usage import MeterCharge, UsageEvent
+from service.domain.windows import from_us, window_at
+from service.store.ledger_batch import columns_of_batch
 from service.store.postgres import Connection
 from service.store.queries import queries
 
@@ -34,30 +35,19 @@ async def record_usage(connection: Connection, events: Sequence[UsageEvent]) -> 
     """
     if len({event.request_id for event in events}) != len(events):
         raise ValueError("a batch holds each request id once")
-    charges = [(event.request_id, charge) for event in events for charge in event.charges]
-    row = await queries.record_usage(
-        connection,
-        request_ids=[event.request_id for event in events],
-        fingerprints=[event.fingerprint for event in events],
-        events=msgspec.json.encode(events),
-        charge_request_ids=[request_id for request_id, _ in charges],
-        charge_meter_ids=[charge.meter_id for _, charge in charges],
-        charge_epochs=[charge.epoch for _, charge in charges],
-        charge_window_starts=[charge.window_start for _, charge in charges],
-        charge_amounts=[charge.amount for _, charge in charges],
-    )
+    row = await queries.record_usage(connection, **columns_of_batch(events))
     tenants = map(Tenant, row["tenant_ids"], row["layouts"])
     windows = map(MeterWindow, row["meter_ids"], tenants, row["epochs"], row["window_starts"], row["used"])
     return Recorded(fresh_request_ids=frozenset(row["fresh_request_ids"]), windows=tuple(windows))
 
 
-async def find_totals(connection: Connection, charges: Sequence[Charge]) -> list[MeterWindow]:
+async def find_totals(connection: Connection, charges: Sequence[MeterCharge]) -> list[MeterWindow]:
     """The totals of the windows these were charged to, of the limits that are still there."""
     rows = queries.find_totals(
         connection,
         meter_ids=[charge.meter_id for charge in charges],
         epochs=[charge.epoch for charge in charges],
-        window_starts=[charge.window_start for charge in charges],
+        window_starts=[from_us(charge.window_start_us) for charge in charges],
     )
     return [_window(row) async for row in rows]
 

@@ -29,9 +29,8 @@ class OldRows(msgspec.Struct, frozen=True):
 
 
 class WindowPlace(msgspec.Struct, frozen=True):
-    """A window of a meter, in the order of their last changes."""
+    """A window of a meter, in the order of the primary key."""
 
-    updated_at: datetime = datetime(1970, 1, 1, tzinfo=UTC)
     meter_id: str = ""
     epoch: int = 0
     window_start: datetime = datetime(1970, 1, 1, tzinfo=UTC)
@@ -103,15 +102,15 @@ async def delete_short_windows(
 async def delete_outlived_windows(
     connection: Connection, after: WindowPlace, *, before: datetime, kept: int, limit: int, dry_run: bool = False
 ) -> WindowPage | None:
-    """Look through a page of the windows after that one that changed last before `before`; None when there is none.
+    """Look through a page of the windows after that one; None when there is none.
 
-    Those of limits that are gone go, of the others all but the latest `kept` of each meter.
+    Of those that changed last before `before`, those of limits that are gone go, of the others all but the latest
+    `kept` of each meter.
     """
     row = await queries.delete_outlived_windows(
         connection,
         before=before,
         kept=kept,
-        after_at=after.updated_at,
         after_meter_id=after.meter_id,
         after_epoch=after.epoch,
         after_window_start=after.window_start,
@@ -120,8 +119,7 @@ async def delete_outlived_windows(
     )
     if row is None:
         return None
-    last = WindowPlace(row["updated_at"], row["meter_id"], row["epoch"], row["window_start"])
-    return WindowPage(row["deleted"], last)
+    return WindowPage(row["deleted"], WindowPlace(row["meter_id"], row["epoch"], row["window_start"]))
 
 
 async def list_virtual_keys_to_delete(

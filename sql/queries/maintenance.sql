@@ -49,31 +49,31 @@ WITH short AS MATERIALIZED (
 )
 SELECT count(*) FROM outdated;
 
--- name: delete_outlived_windows(before, kept, after_at, after_meter_id, after_epoch, after_window_start, page_limit, dry_run)^
--- Looks through a page of windows that changed last before that: deletes those of limits that are gone, and of the others
--- all but the latest of each meter. Answers how many, and the last window of the page.
--- Uses meter_windows_updated_at, meter_windows_pkey, budgets_pkey and rate_limits_pkey.
+-- name: delete_outlived_windows(before, kept, after_meter_id, after_epoch, after_window_start, page_limit, dry_run)^
+-- Looks through a page of windows: of those that changed last before that, deletes those of limits that are gone, and of
+-- the others all but the latest of each meter. Answers how many, and the last window of the page.
+-- Uses meter_windows_pkey, budgets_pkey and rate_limits_pkey.
 WITH page AS (
     SELECT meter_id, epoch, window_start, updated_at
       FROM meter_windows
-     WHERE updated_at < :before::timestamptz AND updated_at >= :after_at::timestamptz
-       AND (updated_at, meter_id, epoch, window_start)
-           > (:after_at, :after_meter_id::text, :after_epoch::integer, :after_window_start::timestamptz)
-     ORDER BY updated_at, meter_id, epoch, window_start
+     WHERE (meter_id, epoch, window_start)
+           > (:after_meter_id::text, :after_epoch::integer, :after_window_start::timestamptz)
+     ORDER BY meter_id, epoch, window_start
      LIMIT :page_limit::bigint
 ), outdated AS (
     SELECT meter_id, epoch, window_start
       FROM page
-     WHERE NOT EXISTS (SELECT FROM meter_tenant(page.meter_id))
-        OR is_outdated_window(meter_id, epoch, window_start, :kept::bigint)
+     WHERE updated_at < :before::timestamptz
+       AND (NOT EXISTS (SELECT FROM meter_tenant(page.meter_id))
+            OR is_outdated_window(meter_id, epoch, window_start, :kept::bigint))
 ), deleted AS (
     DELETE FROM meter_windows AS windows USING outdated
      WHERE NOT :dry_run::boolean AND windows.meter_id = outdated.meter_id AND windows.epoch = outdated.epoch
        AND windows.window_start = outdated.window_start
 )
-SELECT (SELECT count(*) FROM outdated) AS deleted, updated_at, meter_id, epoch, window_start
+SELECT (SELECT count(*) FROM outdated) AS deleted, meter_id, epoch, window_start
   FROM page
- ORDER BY updated_at DESC, meter_id DESC, epoch DESC, window_start DESC
+ ORDER BY meter_id DESC, epoch DESC, window_start DESC
  LIMIT 1;
 
 -- name: list_virtual_keys_to_delete(as_of, after_at, after_id, page_limit)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from service.domain.usage import UsageEvent
+from service.domain.windows import from_us
 from service.governance import usage_ledger
 from service.store.ledger import record_usage
 from service.store.postgres import Connection
@@ -83,7 +84,7 @@ async def test_an_event_is_told_with_what_it_was_charged_to(
     recorded_at = datetime.fromisoformat(shown.pop("recorded_at"))
     assert abs(recorded_at - now) < timedelta(minutes=1)
     charges = {charge.pop("limit_id"): charge for charge in shown.pop("charges")}
-    starts = {charge.meter_id: charge.window_start for charge in event.charges}
+    starts = {charge.meter_id: from_us(charge.window_start_us) for charge in event.charges}
     assert {limit_id: datetime.fromisoformat(charge.pop("window_start")) for limit_id, charge in charges.items()} == {
         "b-1": starts["budget:b-1"],
         "l-1": starts["tokens:l-1"],

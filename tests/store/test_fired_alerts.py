@@ -65,6 +65,18 @@ async def test_any_percent_can_be_told_of_and_none_need_be(
     assert await percents(connection, budget_id="none") == []
 
 
+@pytest.mark.parametrize("percent", [1, 33, 50, 99, 100])
+async def test_a_threshold_is_exact_at_any_size_and_in_any_order(
+    connection: Connection, make: Factory, now: datetime, percent: int
+) -> None:
+    limit, customer = 9_000_000_000_000_000_000, await make.customer()
+    await make.budget(id="b", customer_id=customer, max_limit_nanousd=limit, alert_thresholds=[150, percent])
+    await spend(connection, "b", limit // 100 * percent - 1, at=now)
+    assert await percents(connection) == []
+    await spend(connection, "b", 1, at=now)
+    assert await percents(connection) == [percent]
+
+
 async def test_the_next_window_tells_anew(connection: Connection, budget: str, now: datetime) -> None:
     for days in (0, 0, 1, 1):
         await spend(connection, budget, 900, at=now + timedelta(days=days))

@@ -8,7 +8,7 @@ import pytest
 
 from service.domain.meters import Meter, MeterState, MeterWindow, Tenant
 from service.domain.usage import UsageEvent
-from service.domain.windows import window_at
+from service.domain.windows import from_us, window_at
 from service.store.ledger import list_windows, load_meter_states, record_usage
 from service.store.postgres import Connection
 from tests.factories import Factory, meter_of_budget, meter_of_rate_limit, usage_event
@@ -150,7 +150,7 @@ async def test_every_field_of_an_event_is_kept(
     }
     arrays = ("charge_meter_ids", "charge_epochs", "charge_window_starts", "charge_amounts")
     assert set(zip(*(row[array] for array in arrays), strict=True)) == {
-        (charge.meter_id, charge.epoch, charge.window_start, charge.amount) for charge in event.charges
+        (charge.meter_id, charge.epoch, from_us(charge.window_start_us), charge.amount) for charge in event.charges
     }
 
 

@@ -7,5 +7,5 @@
 -- Reads only.
 
 local answer = {}
-for i, key in ipairs(KEYS) do answer[i] = redis.call('GET', key) or '' end
+for i, tenant_id in ipairs(redis.call('MGET', unpack(KEYS))) do answer[i] = tenant_id or '' end
 return cmsgpack.pack(answer)

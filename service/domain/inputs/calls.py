@@ -71,7 +71,7 @@ class UsageInput(msgspec.Struct, kw_only=True, gc=False):
 
     @property
     def has_figures(self) -> bool:
-        return any(figure is not None for figure in (self.input_tokens, self.output_tokens, self.cost))
+        return self.input_tokens is not None or self.output_tokens is not None or self.cost is not None
 
 
 class ReleaseInput(msgspec.Struct, kw_only=True, gc=False):

@@ -61,6 +61,10 @@ class Policies:
         value_hash = self._sealer.hash_virtual_key(value)
         return self._at_hand(value_hash, self._ids.get(value_hash))
 
+    def known_by_id(self, virtual_key_id: str) -> Policy | None:
+        """The policy of a virtual key, if it is at hand; without asking anyone."""
+        return self._at_hand(None, virtual_key_id)
+
     async def find(self, value: str) -> Policy | None:
         """None for a value no virtual key has. Raises StoreUnavailableError when that cannot be told."""
         value_hash = self._sealer.hash_virtual_key(value)

@@ -3,11 +3,10 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from service.counters.holds import LiveUse
-from service.domain.charging import Amounts, MeterCharge, charges_at
+from service.domain.charging import Amounts, charges_at
 from service.domain.meters import Tenant
 from service.domain.policy import GlobalPolicy, Policy, limits_on
-from service.domain.usage import Charge
-from service.domain.windows import from_us
+from service.domain.usage import MeterCharge
 from service.governance.holds import HoldDetails
 from service.governance.settlement.held import Held
 
@@ -57,12 +56,8 @@ def rerouted(
     return kept + charges_at(more, amounts, details.admitted_us)
 
 
-def ledger_charges(charges: Iterable[MeterCharge]) -> Iterator[Charge]:
-    return (
-        Charge(charge.meter_id, charge.epoch, from_us(charge.window_start_us), charge.amount)
-        for charge in charges
-        if not charge.live_only
-    )
+def ledger_charges(charges: Iterable[MeterCharge]) -> list[MeterCharge]:
+    return [charge for charge in charges if not charge.live_only]
 
 
 def live_uses(

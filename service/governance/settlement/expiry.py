@@ -24,9 +24,8 @@ from service.counters.holds import (
     read_holds,
     settle,
 )
-from service.domain.charging import MeterCharge
 from service.domain.meters import Tenant
-from service.domain.usage import UsageEvent
+from service.domain.usage import MeterCharge, UsageEvent
 from service.domain.windows import from_us, to_us
 from service.governance.admission.doubts import Doubts
 from service.governance.background import repeat
@@ -34,7 +33,8 @@ from service.governance.holds import HoldDetails, KnownHolds, decode_details
 from service.governance.measures import EngineMeasures
 from service.governance.policies.cache import GLOBAL_TENANT, Policies
 from service.governance.settlement.charges import charges_not_held, ledger_charges, live_uses
-from service.governance.settlement.group_commit import EXPIRED, Booking, GroupCommit
+from service.governance.settlement.group_commit import EXPIRED, GroupCommit
+from service.governance.settlement.waiting import Booking
 from service.store.postgres import StoreUnavailableError
 
 ExpiredHolds = Literal["book", "release"]
@@ -207,5 +207,5 @@ def _event(hold: Hold, details: HoldDetails, charges: Sequence[MeterCharge]) -> 
         cost_nanousd=details.cost_nanousd or 0,
         priced=details.cost_nanousd is not None,
         occurred_at=from_us(details.admitted_us),
-        charges=tuple(ledger_charges(charges)),
+        charges=ledger_charges(charges),
     )

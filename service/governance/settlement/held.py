@@ -1,5 +1,6 @@
 """What reported calls hold: found by their ids, wherever they were admitted."""
 
+import asyncio
 from asyncio import gather
 from collections.abc import Mapping, Sequence
 
@@ -19,11 +20,13 @@ class Held(msgspec.Struct, frozen=True, gc=False):
 
 
 class HoldFinder:
-    """Asks Redis only where this worker does not know."""
+    """Asks Redis only where this worker does not know, and once for all calls of a turn of the event loop."""
 
     def __init__(self, batcher: ScriptBatcher, known: KnownHolds) -> None:
         self._batcher = batcher
         self._known = known
+        self._to_ask: list[str] = []
+        self._asking: asyncio.Task[dict[str, str]] | None = None
 
     async def find(self, request_ids: Sequence[str]) -> dict[str, Held]:
         """By request id, those that hold something. Raises CountersUnavailableError."""
@@ -67,10 +70,21 @@ class HoldFinder:
         return by_tenant
 
     async def _ask(self, request_ids: Sequence[str]) -> dict[str, list[str]]:
+        self._to_ask += request_ids
+        if self._asking is None:
+            self._asking = asyncio.create_task(self._ask_for_all(), name="find holds")
+        # Whoever goes away takes the answer from nobody else.
+        tenants = await asyncio.shield(self._asking)
         by_tenant: dict[str, list[str]] = {}
-        for request_id, tenant_id in (await find_tenants(self._batcher, request_ids)).items():
-            by_tenant.setdefault(tenant_id, []).append(request_id)
+        for request_id in dict.fromkeys(request_ids):
+            if request_id in tenants:
+                by_tenant.setdefault(tenants[request_id], []).append(request_id)
         return by_tenant
+
+    async def _ask_for_all(self) -> dict[str, str]:
+        """A task begins after the turn it was made in: by then whoever asks in that turn has said for what."""
+        asked, self._to_ask, self._asking = self._to_ask, [], None
+        return await find_tenants(self._batcher, asked)
 
     async def _read(self, by_tenant: Mapping[str, list[str]]) -> dict[str, Hold]:
         answers = await gather(*(read_holds(self._batcher, tenant_id, ids) for tenant_id, ids in by_tenant.items()))

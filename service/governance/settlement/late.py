@@ -8,8 +8,10 @@ from typing import Literal
 
 import msgspec
 
-from service.domain.usage import LATE_SUFFIX, Charge, UsageEvent
-from service.governance.settlement.group_commit import Booking, GroupCommit
+from service.domain.usage import LATE_SUFFIX, MeterCharge, UsageEvent
+from service.domain.windows import to_us
+from service.governance.settlement.group_commit import GroupCommit
+from service.governance.settlement.waiting import Booking
 from service.store.postgres import Store
 from service.store.trees import Row
 from service.store.usage_reports import find_booked_events, find_reports
@@ -52,7 +54,7 @@ def _difference(event: UsageEvent, booked: Row) -> UsageEvent:
     tokens = kinds["tokens"] - booked["input_tokens"] - booked["output_tokens"]
     output_tokens = min(more("output_tokens"), max(tokens, 0))
     differences = (
-        Charge(meter_id, epoch, window_start, _amount(amounts, kinds, meter_id, epoch) - amount)
+        MeterCharge(meter_id, epoch, to_us(window_start), _amount(amounts, kinds, meter_id, epoch) - amount)
         for meter_id, epoch, window_start, amount in charges
     )
     return msgspec.structs.replace(

@@ -10,7 +10,8 @@ from redis.asyncio import Redis
 
 from service.counters.client import CounterClient
 from service.governance.measures import EngineMeasures
-from service.governance.settlement.group_commit import Booking, GroupCommit
+from service.governance.settlement.group_commit import GroupCommit
+from service.governance.settlement.waiting import Booking
 from service.store.postgres import Connection, Store, StoreUnavailableError
 from tests.conftest import Clock
 from tests.factories import Factory, meter_of_budget, usage_event
@@ -78,6 +79,39 @@ async def test_what_comes_during_a_commit_goes_together_in_the_next(
     assert (slow.uses, len(await booked(connection))) == (2, 31)
 
 
+async def test_a_second_commit_begins_when_it_is_worth_one_and_no_third(
+    commits: GroupCommit, slow: SlowStore, clock: Clock, connection: Connection
+) -> None:
+    slow.gate.clear()
+    sizes, uses = (1, 15, 1, 800), []
+    asking = []
+    for call, size in enumerate(sizes):
+        bookings = [booking(f"{call}-{number}", clock) for number in range(size)]
+        asking.append(asyncio.ensure_future(commits.book(bookings)))
+        await a_turn()
+        uses.append(slow.uses)
+    assert uses == [1, 1, 2, 2]
+    slow.gate.set()
+    assert await asyncio.gather(*asking) == [["recorded"] * size for size in sizes]
+    assert len(await booked(connection)) == sum(sizes)
+
+
+async def test_one_id_in_two_commits_at_once_is_booked_once(
+    commits: GroupCommit, slow: SlowStore, clock: Clock, connection: Connection
+) -> None:
+    slow.gate.clear()
+    asking = [asyncio.ensure_future(commits.book([booking("a", clock)]))]
+    await a_turn()
+    again = [booking("a", clock, fingerprint=b"other"), *(booking(f"{number}", clock) for number in range(499))]
+    asking.append(asyncio.ensure_future(commits.book(again)))
+    await a_turn()
+    assert slow.uses == 2
+    slow.gate.set()
+    (first,), (second, *others) = await asyncio.gather(*asking)
+    assert {first, second} == {"recorded", "conflict"}
+    assert (set(others), len(await booked(connection))) == ({"recorded"}, 500)
+
+
 async def test_a_batch_is_bounded_and_answers_keep_their_order(
     commits: GroupCommit, slow: SlowStore, clock: Clock, connection: Connection
 ) -> None:
@@ -113,14 +147,14 @@ async def test_without_postgres_everyone_is_told_and_the_same_may_be_sent_again(
 
 
 async def test_all_who_wait_are_told_of_an_outage_at_once(commits: GroupCommit, slow: SlowStore, clock: Clock) -> None:
-    slow.failures = [StoreUnavailableError("away")]
+    slow.failures = [StoreUnavailableError("away")] * 2
     slow.gate.clear()
     asking = [asyncio.ensure_future(commits.book([booking(f"{number}", clock)])) for number in range(1200)]
     await a_turn()
     slow.gate.set()
     answers = await asyncio.gather(*asking, return_exceptions=True)
     assert {str(answer) for answer in answers} == {"away"}
-    assert slow.uses == 1
+    assert slow.uses == 2
     assert await commits.book([booking("0", clock)]) == ["recorded"]
 
 
@@ -183,9 +217,10 @@ async def test_more_than_can_wait_is_refused_and_one_id_very_often_is_no_work(
     first, same = asyncio.ensure_future(commits.book([booking("first", clock)])), [booking("a", clock)]
     await a_turn()
     asking = [asyncio.ensure_future(commits.book(same * 1000)) for _ in range(20)]
+    one_more = asyncio.ensure_future(commits.book(same))
     await a_turn()
     with pytest.raises(StoreUnavailableError, match="too many"):
-        await commits.book(same * 1001)
+        await one_more
     slow.gate.set()
     answers = [answer for answers in await asyncio.gather(*asking) for answer in answers]
     assert await first == ["recorded"]
