@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 # Read before anything is pinned.
@@ -28,6 +28,8 @@ def on(cores: Collection[int]) -> Iterator[None]:
 
 
 def move(pid: int, cores: Collection[int]) -> None:
-    """Pin another process with all its threads."""
-    for thread in Path(f"/proc/{pid}/task").iterdir():
-        os.sched_setaffinity(int(thread.name), cores)
+    """Pin another process with all its threads; one that ended meanwhile is none."""
+    with suppress(FileNotFoundError):
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            with suppress(ProcessLookupError):
+                os.sched_setaffinity(int(thread.name), cores)
