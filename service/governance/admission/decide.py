@@ -37,31 +37,42 @@ class LiveDecisions:
     async def decide(self, call: Call) -> Verdict:
         """Until a provider has room or none is left that may have."""
         order = in_turn(call.candidates.providers, self._draw)
+        if len(order) > 1:
+            return await self._decide_among(order, call)
+        provider = order[0].provider if order else call.candidates.provider
+        provider, reserved = await self._ask(call, provider, ())
+        verdict = verdict_of(call, provider, reserved)
+        blocked = self._without_room(call, order, reserved) if order and reserved.outcome == "refused" else {}
+        verdict.providers = [eligible(each, blocked.get(each.provider)) for each in order]
+        return verdict
+
+    async def _decide_among(self, order: Sequence[ProviderAccess], call: Call) -> Verdict:
         blocked: dict[str, Limit] = {}
         first: Verdict | None = None
-        for access in order or (None,):
-            if access is not None and access.provider in blocked:
+        for access in order:
+            if access.provider in blocked:
                 continue
-            provider = call.candidates.provider if access is None else access.provider
             others = [each for each in order if each is not access and each.provider not in blocked]
-            reserved = await self._reserve(call, provider, others)
-            details = reserved.parts[-1].details
-            held_for = decode_details(details).provider if details else provider
-            if held_for != provider:
-                # Asked for again, and another provider was drawn: it holds for the one drawn first.
-                provider = held_for
-                reserved = await self._reserve(call, provider, [])
+            provider, reserved = await self._ask(call, access.provider, others)
             verdict = verdict_of(call, provider, reserved)
             is_refused = reserved.outcome == "refused"
-            asked = [access] if is_refused and access is not None else []
-            if asked or others:
-                blocked |= self._without_room(call, [*asked, *others], reserved)
+            blocked |= self._without_room(call, [*([access] if is_refused else []), *others], reserved)
             if not is_refused:
                 break
             first = first or verdict
         shown = first if is_refused and first is not None else verdict
         shown.providers = [eligible(each, blocked.get(each.provider)) for each in chosen_first(order, shown)]
         return shown
+
+    async def _ask(
+        self, call: Call, provider: str | None, others: Sequence[ProviderAccess]
+    ) -> tuple[str | None, Outcome]:
+        """For a provider; a call that is asked for again holds for the one drawn first, and that one is answered."""
+        reserved = await self._reserve(call, provider, others)
+        details = reserved.parts[-1].details
+        if not details or (held_for := decode_details(details).provider) == provider:
+            return provider, reserved
+        return held_for, await self._reserve(call, held_for, [])
 
     def _without_room(self, call: Call, providers: Sequence[ProviderAccess], reserved: Outcome) -> dict[str, Limit]:
         """By provider, the first limit known to have no room for the call at what it costs there."""
