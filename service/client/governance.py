@@ -70,8 +70,11 @@ class Governance:
         return Call(asked, Ways(self._authorize, self.report, self._release, self._spawn))
 
     async def report(self, event: Mapping[str, Any]) -> Report:
-        """Usage of a call that was asked for elsewhere, by its `request_id`. Raises GovernanceError."""
-        return _decode_report(await self._sender.send("usage", event))
+        """Usage of a call that was asked for elsewhere, by its `request_id`. Raises GovernanceError.
+
+        Who goes away meanwhile is not waited for: it is reported all the same.
+        """
+        return _decode_report(await asyncio.shield(self._spawn(self._sender.send("usage", event))))
 
     async def close(self) -> None:
         """Waits for reports that are under way."""

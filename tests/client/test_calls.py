@@ -199,6 +199,22 @@ async def test_a_task_that_is_cancelled_while_it_reports_is_reported_once_all_th
     assert scripted.paths() == ["authorize", "usage"]
 
 
+async def test_a_report_of_its_own_is_sent_until_it_is_heard_although_whoever_waits_goes_away(
+    governance: Governance, scripted: Scripted
+) -> None:
+    task = asyncio.create_task(governance.report({"request_id": "r", "cost": 1}))
+    scripted.answers["usage"] = [503]
+
+    def cancel(_: str) -> None:
+        task.cancel()
+
+    scripted.on_ask = cancel
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await governance.close()
+    assert scripted.paths() == ["usage", "usage"]
+
+
 async def test_a_service_that_hangs_is_waited_for_so_long_and_no_longer(scripted: Scripted) -> None:
     async def hang(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writers.append(writer)
