@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from tests.load import cores
-from tests.load.bench import POSTGRES_SETTINGS, Bench, Options, working_folder
+from tests.load.bench import POSTGRES_SETTINGS, VALKEY_SETTINGS, Bench, Options, working_folder
 from tests.load.deployed import deployed
 from tests.load.programs import ProgramError
 from tests.load.report import table, to_json
@@ -79,6 +79,7 @@ def _write(results: Sequence[Result], path: Path, options: Options) -> None:
         "python": platform.python_version(),
         "cores": {"all": sorted(cores.ALL), "service": sorted(cores.SERVICE), "rest": sorted(cores.REST)},
         "postgres": POSTGRES_SETTINGS,
+        "valkey": VALKEY_SETTINGS,
         "rounds": options.rounds,
         "seconds": options.seconds,
         "connections": options.connections,
