@@ -28,7 +28,7 @@ from tests.load.wrk import Kind, Target
 
 # Stated in the report: durable, and without a checkpoint in the middle of a round.
 POSTGRES_SETTINGS = {"max_wal_size": "8GB", "checkpoint_timeout": "30min"}
-# Stated too: durable, and without a rewrite of its log, which is due whenever that has doubled, in the middle of a round.
+# Stated too: durable, and without a rewrite of its log, due whenever that has doubled, in the middle of a round.
 VALKEY_SETTINGS = {"auto-aof-rewrite-min-size": "8gb"}
 # One for each deployment: their tenants may have the same names.
 _VALKEY_DATABASES = 64
