@@ -74,7 +74,15 @@ class Governance:
 
         Who goes away meanwhile is not waited for: it is reported all the same.
         """
-        return _decode_report(await asyncio.shield(self._spawn(self._sender.send("usage", event))))
+        sending = asyncio.create_task(self._sender.send("usage", event))
+        self._tasks.add(sending)
+        sending.add_done_callback(self._tasks.discard)
+        try:
+            return _decode_report(await asyncio.shield(sending))
+        except asyncio.CancelledError:
+            # A failure is told to whoever waits; to nobody but the log, now.
+            sending.add_done_callback(self._ended)
+            raise
 
     async def close(self) -> None:
         """Waits for reports that are under way."""

@@ -20,7 +20,7 @@ from service.domain.inputs.calls import (
 from service.domain.money import nanousd_to_json
 from service.domain.refusals import conflict, invalid
 from service.governance.admission.authorize import Admission
-from service.governance.admission.verdict import verdict_json
+from service.governance.admission.verdict import EligibleProvider, verdict_json
 from service.governance.settlement.settle import Report, Settlement
 from service.http.body import REFUSE_UNKNOWN_FIELDS, decode_document, read_raw
 from service.http.contract import API, Contract, Route
@@ -175,19 +175,6 @@ class StandingShown(msgspec.Struct):
     limit: LimitShown
 
 
-class BlockedByShown(msgspec.Struct):
-    id: str
-    kind: str
-    level: str
-
-
-class ProviderShown(msgspec.Struct, kw_only=True):
-    provider: str
-    weight: float | None
-    key_ids: list[str]
-    blocked_by: BlockedByShown | UnsetType = UNSET
-
-
 class ReportShown(msgspec.Struct, kw_only=True):
     request_id: str
     status: str
@@ -206,7 +193,7 @@ _VERDICT: dict[str, Any] = {
     "message": str,
     "violations": list[StandingShown],
     "limits": list[StandingShown],
-    "eligible_providers": list[ProviderShown],
+    "eligible_providers": list[EligibleProvider],
     **dict.fromkeys(_OPTIONAL_TEXTS, str | UnsetType),
     "expires_at": Instant | UnsetType,
     **_WARNINGS,

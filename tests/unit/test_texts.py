@@ -54,7 +54,7 @@ def test_each_kind_is_filled_in_as_it_is_after_the_call_was_admitted() -> None:
     counts = {"max": 10, "used": 4, "held": 5, "remaining": 1, "requested": 2}
     assert tokens == {"id": "t", "kind": "tokens"} | counts | window
     calls = {"max": 4, "used": 0, "held": 3, "remaining": 1, "requested": 1}
-    assert parallel == {"id": parallel["id"], "kind": "parallel"} | calls
+    assert parallel == {"id": "p", "kind": "parallel"} | calls
     assert shadow["would_refuse"] is True
     assert (shadow["used"], shadow["held"], shadow["remaining"]) == (1, 1, 0)
 
