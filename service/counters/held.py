@@ -1,22 +1,15 @@
 """What admitted, unfinished calls hold of meters, as Redis has it."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 
 import msgspec
 
 from service.counters.client import CounterClient, ScriptCall, load_script
-from service.domain.windows import to_us
 
 # A bound on how long one script holds the server.
 _FIELDS_PER_READ = 1000
 
 _READ = load_script("read_held")
-
-
-def held_field(meter_id: str, epoch: int, window_start: datetime) -> str:
-    """Where in a tenant's hash it is; that of parallel calls, which have no window, is the meter id."""
-    return f"{meter_id}|{epoch}|{to_us(window_start)}"
 
 
 async def read_held(client: CounterClient, fields: Mapping[str, Sequence[str]]) -> dict[str, int]:

@@ -8,7 +8,7 @@ import msgspec
 
 from service.counters.batching import ScriptBatcher
 from service.counters.client import ScriptCall, load_script
-from service.counters.keys import METERS_TTL_SECONDS, meters_key
+from service.counters.keys import METERS_TTL_SECONDS, held_field, meters_key
 from service.domain.meters import MeterWindow, Tenant
 from service.domain.windows import to_us
 
@@ -146,7 +146,7 @@ def asked_meter(meter_id: str, kind: str, limit: int, window: tuple[int, int] | 
     field, state = meter_id, ""
     if window is not None:
         epoch, window_start_us = window
-        field, state = f"{meter_id}|{epoch}|{window_start_us}", f"{epoch}:{window_start_us}:"
+        field, state = held_field(meter_id, epoch, window_start_us), f"{epoch}:{window_start_us}:"
     # Without the head of the array: the amount goes into it too.
     return _encode((meter_id, field, state, kind, str(limit)))[1:].replace(b"%", b"%%") + b"%b"
 

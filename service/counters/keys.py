@@ -1,9 +1,14 @@
-"""The names of keys in Redis. The braces make all keys of a tenant one slot of a Redis Cluster."""
+"""The names of keys and fields in Redis. The braces make all keys of a tenant one slot of a Redis Cluster."""
 
 from service.domain.meters import Tenant
 
 # Longer than any gap between two uses that matters; a hash that expired is cold and is loaded again.
 METERS_TTL_SECONDS = 35 * 86_400
+
+
+def held_field(meter_id: str, epoch: int, window_start_us: int) -> str:
+    """Where in a tenant's hash of what is held it is; that of parallel calls, which have no window, is the meter id."""
+    return f"{meter_id} epoch {epoch} window {window_start_us}"
 
 
 def meters_key(tenant: Tenant) -> str:

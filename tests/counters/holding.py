@@ -16,6 +16,7 @@ from service.counters.holds import (
     authorize,
     settle,
 )
+from service.counters.keys import held_field
 from service.domain.meters import MeterWindow, Tenant
 from service.domain.windows import from_us
 from tests.counters.windows import tenant
@@ -43,7 +44,7 @@ class Asks(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def field(self) -> str:
-        return self.meter_id if self.kind in "pP" else f"{self.meter_id}|{self.epoch}|{self.window_us}"
+        return self.meter_id if self.kind in "pP" else held_field(self.meter_id, self.epoch, self.window_us)
 
     def packed(self) -> bytes:
         window = None if self.kind in "pP" else (self.epoch, self.window_us)

@@ -65,9 +65,7 @@ async def test_a_held_amount_that_is_none_holds_nothing_and_is_repaired(
     answer = await ask(batcher, "a", *ASKS)
     assert (answer.outcome, answer.rest) == ("ok", "0 0 0 0 0 0")
     assert await redis.hgetall(HELD) == {
-        b"budget:b|1|%d" % WINDOW_US: b"5",
-        b"tokens:r|1|%d" % WINDOW_US: b"5",
-        b"parallel:x": b"1",
+        each.field.encode(): amount for each, amount in zip(ASKS, (b"5", b"5", b"1"), strict=True)
     }
     await redis.hset(HELD, mapping={each.field: damage for each in ASKS})
     assert (await end(batcher, "a"), await redis.exists(HELD)) == (1, 0)

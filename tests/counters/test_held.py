@@ -1,29 +1,22 @@
 """What unfinished calls hold: read by tenant, and nothing where nothing well-formed is."""
 
-from datetime import UTC, datetime
-
 from redis.asyncio import Redis
 
 from service.counters.client import CounterClient
-from service.counters.held import held_field, read_held
-
-START = datetime(2026, 3, 1, tzinfo=UTC)
-
-
-async def test_a_field_is_named_by_meter_epoch_and_window() -> None:
-    assert held_field("budget:b", 3, START) == "budget:b|3|1772323200000000"
+from service.counters.held import read_held
 
 
 async def test_held_is_read_for_each_tenant(counters: CounterClient, redis: Redis) -> None:
-    await redis.hset("gov:{customer:a}:held", "budget:x|1|0", str(2**63 - 1))
+    await redis.hset("gov:{customer:a}:held", "budget:x epoch 1 window 0", str(2**63 - 1))
     await redis.hset("gov:{customer:a}:held", "parallel:customer:a", "3")
-    await redis.hset("gov:{global}:held", "budget:y|1|0", "5")
-    asked = {"customer:a": ["budget:x|1|0", "parallel:customer:a", "budget:none|1|0"], "global": ["budget:y|1|0"]}
+    await redis.hset("gov:{global}:held", "budget:y epoch 1 window 0", "5")
+    fields_of_a = ["budget:x epoch 1 window 0", "parallel:customer:a", "budget:none epoch 1 window 0"]
+    asked = {"customer:a": fields_of_a, "global": ["budget:y epoch 1 window 0"]}
     assert await read_held(counters, asked) == {
-        "budget:x|1|0": 2**63 - 1,
+        "budget:x epoch 1 window 0": 2**63 - 1,
         "parallel:customer:a": 3,
-        "budget:none|1|0": 0,
-        "budget:y|1|0": 5,
+        "budget:none epoch 1 window 0": 0,
+        "budget:y epoch 1 window 0": 5,
     }
 
 

@@ -1,6 +1,7 @@
 """The scripts that admit, settle and list calls: all or nothing, exact, and safe to repeat."""
 
 import asyncio
+import uuid
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings as hypothesis_settings, strategies as st
@@ -62,6 +63,15 @@ async def test_a_call_holds_on_every_meter_and_is_told_where_each_stood(batcher:
 async def ask_plain(batcher: ScriptBatcher, request_id: str, *asks: Asks, **fields: object) -> tuple[str, object]:
     answer = await ask(batcher, request_id, *asks, **fields)  # type: ignore[arg-type]
     return answer.outcome, answer.rest
+
+
+async def test_redis_finds_meters_and_what_is_held_in_tables_not_by_looking_through_lists(
+    batcher: ScriptBatcher, redis: Redis
+) -> None:
+    budget = f"budget:{uuid.uuid4()}"
+    await warm(batcher, state(budget))
+    await ask(batcher, "a", Asks(meter_id=budget))
+    assert [await redis.object("encoding", key) for key in (METERS, HELD)] == [b"hashtable"] * 2
 
 
 @pytest.mark.parametrize("full", range(3))

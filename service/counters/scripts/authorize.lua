@@ -1,8 +1,9 @@
 -- Admit a call: check every meter it is held against, and reserve on all of them or on none.
 --
 -- KEYS[1]  gov:{tenant}:meters:<layout>, a hash (see merge_meters.lua)
--- KEYS[2]  gov:{tenant}:held, a hash: `<meter id>|<epoch>|<window start in µs>` (parallel calls: the meter id alone) ->
---          what admitted, unfinished calls hold of it, a decimal integer; a field is gone when nothing is held
+-- KEYS[2]  gov:{tenant}:held, a hash: `<meter id> epoch <epoch> window <window start in µs>` (parallel calls: the meter id
+--          alone) -> what admitted, unfinished calls hold of it, a decimal integer; a field is gone when nothing is held.
+--          Fields are longer than 64 bytes on purpose: of shorter ones Redis makes a list, and looks through it
 -- KEYS[3]  gov:{tenant}:holds, a hash: request id -> msgpack [fingerprint, expires_us, details, meters, numbers, checked]
 --          (as below, `numbers` as answered), or 'e' for one that was settled, released or expired lately
 -- KEYS[4]  gov:{tenant}:expiries, a sorted set: request id of each hold by the microsecond it expires

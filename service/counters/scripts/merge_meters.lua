@@ -1,7 +1,8 @@
 -- Merge absolute meter states into a tenant's counters: keep whichever state is larger.
 --
--- KEYS[1]  gov:{tenant}:meters:<layout>, a hash: meter id -> "<epoch>:<window start in µs>:<used>"; and
---          `version` -> a number that grows with every change and never comes back, not even after the hash was lost
+-- KEYS[1]  gov:{tenant}:meters:<layout>, a hash: meter id -> "<epoch>:<window start in µs>:<used>";
+--          `version` -> a number that grows with every change and never comes back, not even after the hash was lost;
+--          `about` -> a text that makes Redis find the others quickly
 -- ARGV[1]  msgpack [ttl_seconds, [[meter_id, epoch, window_start_us, used], …]]; `used` is a decimal string, since a Lua
 --          number holds no 64-bit integer. At most 500 meters a call.
 -- Answers  msgpack: how many states were changed
@@ -36,14 +37,5 @@ for meter_id in pairs(changed) do
     changes = changes + 1
 end
 
-if changes > 0 then
-    -- Microseconds of the server's clock, or one more than before: a version is never used twice.
-    local time = redis.call('TIME')
-    local before = redis.call('HGET', KEYS[1], 'version') or ''
-    before = string.match(before, '^%d+$') and #before <= 16 and tonumber(before) or 0
-    fields[#fields + 1] = 'version'
-    fields[#fields + 1] = string.format('%.0f', math.max(time[1] * 1000000 + time[2], before + 1))
-    redis.call('HSET', KEYS[1], unpack(fields))
-    redis.call('EXPIRE', KEYS[1], ttl_seconds)
-end
+if changes > 0 then write(KEYS[1], fields, ttl_seconds) end
 return cmsgpack.pack(changes)

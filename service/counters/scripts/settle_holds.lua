@@ -99,16 +99,7 @@ for meter_id in pairs(changed) do
     fields[#fields + 1] = meter_id
     fields[#fields + 1] = string.format('%.0f:%.0f:%s', state[1], state[2], state[3])
 end
-if #fields > 0 then
-    -- A version is never used twice, as in merge_meters.lua.
-    local time = redis.call('TIME')
-    local before = redis.call('HGET', KEYS[1], 'version') or ''
-    before = string.match(before, '^%d+$') and #before <= 16 and tonumber(before) or 0
-    fields[#fields + 1] = 'version'
-    fields[#fields + 1] = string.format('%.0f', math.max(time[1] * 1000000 + time[2], before + 1))
-    redis.call('HSET', KEYS[1], unpack(fields))
-    redis.call('EXPIRE', KEYS[1], ttl_seconds)
-end
+if #fields > 0 then write(KEYS[1], fields, ttl_seconds) end
 
 if count > 0 then
     if forget_us > 0 then redis.call('HSET', KEYS[3], unpack(marks)) else redis.call('HDEL', KEYS[3], unpack(ids)) end

@@ -7,9 +7,11 @@ from datetime import datetime, timedelta
 import msgspec
 
 from service.counters.client import CounterClient, CountersUnavailableError
-from service.counters.held import held_field, read_held
+from service.counters.held import read_held
+from service.counters.keys import held_field
 from service.counters.meters import read_meters
 from service.domain.meters import MeterState, Tenant
+from service.domain.windows import to_us
 from service.governance.limits.path import LimitNow, WindowNow
 from service.store.limit_paths import (
     Charged,
@@ -66,7 +68,7 @@ async def read_live(counters: CounterClient, limits: Sequence[LimitNow], tenants
 
 def field_of(limit: LimitNow) -> str:
     current = limit.current
-    return held_field(limit.meter_id, current.meter.epoch, current.window.start) if current else limit.meter_id
+    return held_field(limit.meter_id, current.meter.epoch, to_us(current.window.start)) if current else limit.meter_id
 
 
 async def read_kept(snapshot: Connection, limits: Sequence[LimitNow], *, past_windows: int, most_events: int) -> Kept:

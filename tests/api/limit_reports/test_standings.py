@@ -10,6 +10,7 @@ import pytest
 from redis.asyncio import Redis
 
 from service.app import build_app
+from service.counters.keys import held_field
 from service.domain.meters import Meter
 from service.domain.windows import to_us, window_at
 from service.settings import Settings
@@ -91,10 +92,10 @@ async def test_a_virtual_key_s_path_is_all_it_is_held_against(api: TestApi, tree
 
 async def test_what_is_held_takes_room(api: TestApi, redis: Redis, budget: Meter) -> None:
     start_us = to_us(window_at(budget.rule, datetime.now(UTC)).start)
-    field = f"budget:b|1|{start_us}"
+    field = held_field("budget:b", 1, start_us)
     held_key = f"gov:{{{TENANT}}}:held"
-    for held_field, amount in ((field, 2_500_000_001), ("parallel:customer:acme", 4), (f"budget:b|2|{start_us}", 7)):
-        await redis.hset(held_key, held_field, str(amount))
+    held = {field: 2_500_000_001, "parallel:customer:acme": 4, held_field("budget:b", 2, start_us): 7}
+    await redis.hset(held_key, mapping={each: str(amount) for each, amount in held.items()})
     budget_limit, parallel = await read(api)
     assert (budget_limit["held"], budget_limit["remaining"]) == (Decimal("2.500000001"), Decimal("7.499999999"))
     assert parallel == {

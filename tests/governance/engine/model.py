@@ -5,6 +5,8 @@ from typing import Literal
 
 import msgspec
 
+from service.counters.keys import held_field
+
 US = 1_000_000
 HOUR_US = 3600 * US
 REMEMBERED_US = 600 * US
@@ -126,7 +128,7 @@ class Model:
         """As Redis has it: nothing is no field."""
         held: defaultdict[str, int] = defaultdict(int)
         for part in self._parts():
-            field = part.meter.id if part.meter.kind == "parallel" else "|".join(map(str, part.window))
+            field = part.meter.id if part.meter.kind == "parallel" else held_field(*part.window)
             held[f"{part.tenant} {field}"] += part.amount
         return {field: amount for field, amount in held.items() if amount}
 

@@ -292,7 +292,9 @@ class EngineMachine(RuleBasedStateMachine):
         for tenant in await self.world.connection.fetch("SELECT id, layout FROM tenants"):
             stored: dict[Any, Any] = await self.world.redis.hgetall(f"gov:{{{tenant['id']}}}:meters:{tenant['layout']}")
             for field, state in stored.items():
-                if field != b"version" and not is_left_behind(field.decode(), tenant["id"], self.model.tenant):
+                if field in (b"version", b"about"):
+                    continue
+                if not is_left_behind(field.decode(), tenant["id"], self.model.tenant):
                     epoch, start_us, used = map(int, state.split(b":"))
                     found[field.decode()] = (epoch, start_us, used)
         return found
