@@ -30,8 +30,9 @@ class ScriptCall(msgspec.Struct, frozen=True):
 _SCRIPTS = Path(__file__).parent / "scripts"
 # By script, what it shares with others: files of `scripts/parts/`.
 _PARTS = {
+    "authorize": ("held_field",),
     "merge_meters": ("states",),
-    "settle_holds": ("states",),
+    "settle_holds": ("states", "held_field"),
     "read_holds": ("stored_hold",),
     "list_expired_holds": ("stored_hold",),
 }

@@ -8,7 +8,7 @@ import msgspec
 
 from service.counters.batching import ScriptBatcher
 from service.counters.client import ScriptCall, load_script
-from service.counters.keys import METERS_TTL_SECONDS, held_field, meters_key
+from service.counters.keys import METERS_TTL_SECONDS, meters_key
 from service.domain.meters import MeterWindow, Tenant
 from service.domain.windows import to_us
 
@@ -18,8 +18,8 @@ FORGET_AFTER_US = 600_000_000
 
 _AUTHORIZE = load_script("authorize")
 _IDS_PER_CALL = 500
-# Id, field, state, kind, limit, amount.
-_TEXTS_OF_A_METER = 6
+# Id, start of its state, kind, limit.
+_TEXTS_OF_A_METER = 4
 
 _INDEX = load_script("index_hold")
 _FIND = load_script("find_holds")
@@ -46,10 +46,13 @@ class AskedHold(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class AskedMeters(msgspec.Struct, frozen=True, gc=False):
-    """`packed` are `count` times `asked_meter` with its amount; the first `checked` are reserved on, others read."""
+    """`packed` is one `packed_meters` after the other, with an amount for each meter, packed too.
 
-    packed: bytes
-    count: int
+    The first `checked` are reserved on, others read.
+    """
+
+    packed: Sequence[bytes]
+    amounts: Sequence[bytes]
     checked: int
 
 
@@ -131,28 +134,30 @@ async def authorize(batcher: ScriptBatcher, tenant: Tenant, asked: AskedHold, me
         if asked.reserve:
             ttl_ms = (asked.expires_us - asked.now_us + FORGET_AFTER_US) // 1000
             await batcher.run(ScriptCall(_INDEX, (index,), _encode((tenant.id, ttl_ms))))
-    packed = _array_head(meters.count * _TEXTS_OF_A_METER) + meters.packed
+    count = len(meters.amounts)
+    texts, amounts = b"".join(meters.packed), b"".join(meters.amounts)
+    packed = b"\x92%b%b%b%b" % (_array_head(count * _TEXTS_OF_A_METER), texts, _array_head(count), amounts)
     # An array of two more: how many are checked, and the meters, packed by themselves.
     argument = b"\x98%b%b%b%b" % (_encode(asked)[1:], _encode(meters.checked), _text_head(len(packed)), packed)
     return _decode_admission(await batcher.submit(ScriptCall(_AUTHORIZE, keys, argument)))
 
 
-def asked_meter(meter_id: str, kind: str, limit: int, window: tuple[int, int] | None) -> bytes:
-    """A meter as authorize.lua takes it, a format for `asked_amount`. `window` is its epoch and its start in µs.
+def asked_meter(meter_id: str, kind: str, limit: int, window: tuple[int, int] | None) -> tuple[str, ...]:
+    """A meter as authorize.lua takes it. `window` is its epoch and its start in µs, None for parallel calls.
 
-    None for parallel calls. Kinds: 'l' kept in the ledger, 'r' in Redis only, 'p' parallel calls; a capital letter
-    counts and never refuses.
+    Kinds: 'l' kept in the ledger, 'r' in Redis only, 'p' parallel calls; a capital letter counts and never refuses.
     """
-    field, state = meter_id, ""
-    if window is not None:
-        epoch, window_start_us = window
-        field, state = held_field(meter_id, epoch, window_start_us), f"{epoch}:{window_start_us}:"
-    # Without the head of the array: the amount goes into it too.
-    return _encode((meter_id, field, state, kind, str(limit)))[1:].replace(b"%", b"%%") + b"%b"
+    state = "" if window is None else f"{window[0]}:{window[1]}:"
+    return meter_id, state, kind, str(limit)
+
+
+def packed_meters(texts: Sequence[str]) -> bytes:
+    """Some meters, each an `asked_meter`, as they go into `AskedMeters`: without the head of the array."""
+    return _encode(texts)[len(_array_head(len(texts))) :]
 
 
 def asked_amount(amount: int | None) -> bytes:
-    """None asks for any room at all, and reserves nothing."""
+    """Packed. None asks for any room at all, and reserves nothing."""
     return _encode("" if amount is None else str(amount))
 
 

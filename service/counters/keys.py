@@ -8,7 +8,7 @@ METERS_TTL_SECONDS = 35 * 86_400
 
 def held_field(meter_id: str, epoch: int, window_start_us: int) -> str:
     """Where in a tenant's hash of what is held it is; that of parallel calls, which have no window, is the meter id."""
-    return f"{meter_id} epoch {epoch} window {window_start_us}"
+    return f"{meter_id} in {epoch}:{window_start_us}:"
 
 
 def meters_key(tenant: Tenant) -> str:

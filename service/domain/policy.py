@@ -18,7 +18,7 @@ Level = Literal["model", "provider", "virtual_key", "provider_config", "model_co
 
 EVERY_MODEL = "*"
 # No window: such a limit is given back by settling, releasing and expiry only.
-_NEVER_US = 2**62
+NEVER_US = 2**62
 # Shorter windows live in Redis only: losing it restarts them empty.
 SHORTEST_LEDGER_WINDOW_US = 3_600_000_000
 
@@ -57,7 +57,7 @@ class Limit(msgspec.Struct, frozen=True, gc=False):
 
     def window_at(self, instant_us: int) -> tuple[int, int]:
         """Start and end of the window that holds any instant, in microseconds since 1970."""
-        return (0, _NEVER_US) if self.rule is None else window_us_at(self.rule, instant_us)
+        return (0, NEVER_US) if self.rule is None else window_us_at(self.rule, instant_us)
 
     def max_at(self, instant_us: int) -> int:
         """With what an override adds in the window of the instant."""

@@ -14,6 +14,7 @@ from service.counters.holds import (
     asked_amount,
     asked_meter,
     authorize,
+    packed_meters,
     settle,
 )
 from service.counters.keys import held_field
@@ -48,7 +49,7 @@ class Asks(msgspec.Struct, frozen=True, kw_only=True):
 
     def packed(self) -> bytes:
         window = None if self.kind in "pP" else (self.epoch, self.window_us)
-        return asked_meter(self.meter_id, self.kind, self.limit, window) % asked_amount(self.amount)
+        return packed_meters(asked_meter(self.meter_id, self.kind, self.limit, window))
 
 
 async def ask(
@@ -62,8 +63,9 @@ async def ask(
         "expires_us": NOW_US + 60_000_000,
         "reserve": True,
     } | fields
-    packed = b"".join(each.packed() for each in (*asks, *others))
-    meters = AskedMeters(packed, len(asks) + len(others), len(asks))
+    every = (*asks, *others)
+    amounts = [asked_amount(each.amount) for each in every]
+    meters = AskedMeters([each.packed() for each in every], amounts, len(asks))
     return await authorize(batcher, tenant(), AskedHold(request_id=request_id, **given), meters)
 
 

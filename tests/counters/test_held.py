@@ -7,16 +7,16 @@ from service.counters.held import read_held
 
 
 async def test_held_is_read_for_each_tenant(counters: CounterClient, redis: Redis) -> None:
-    await redis.hset("gov:{customer:a}:held", "budget:x epoch 1 window 0", str(2**63 - 1))
+    await redis.hset("gov:{customer:a}:held", "budget:x in 1:0:", str(2**63 - 1))
     await redis.hset("gov:{customer:a}:held", "parallel:customer:a", "3")
-    await redis.hset("gov:{global}:held", "budget:y epoch 1 window 0", "5")
-    fields_of_a = ["budget:x epoch 1 window 0", "parallel:customer:a", "budget:none epoch 1 window 0"]
-    asked = {"customer:a": fields_of_a, "global": ["budget:y epoch 1 window 0"]}
+    await redis.hset("gov:{global}:held", "budget:y in 1:0:", "5")
+    fields_of_a = ["budget:x in 1:0:", "parallel:customer:a", "budget:none in 1:0:"]
+    asked = {"customer:a": fields_of_a, "global": ["budget:y in 1:0:"]}
     assert await read_held(counters, asked) == {
-        "budget:x epoch 1 window 0": 2**63 - 1,
+        "budget:x in 1:0:": 2**63 - 1,
         "parallel:customer:a": 3,
-        "budget:none epoch 1 window 0": 0,
-        "budget:y epoch 1 window 0": 5,
+        "budget:none in 1:0:": 0,
+        "budget:y in 1:0:": 5,
     }
 
 

@@ -1,8 +1,8 @@
 -- Admit a call: check every meter it is held against, and reserve on all of them or on none.
 --
 -- KEYS[1]  gov:{tenant}:meters:<layout>, a hash (see merge_meters.lua)
--- KEYS[2]  gov:{tenant}:held, a hash: `<meter id> epoch <epoch> window <window start in µs>` (parallel calls: the meter id
---          alone) -> what admitted, unfinished calls hold of it, a decimal integer; a field is gone when nothing is held.
+-- KEYS[2]  gov:{tenant}:held, a hash: `<meter id> in <epoch>:<window start in µs>:` (parallel calls: the meter id alone)
+--          -> what admitted, unfinished calls hold of it, a decimal integer; a field is gone when nothing is held.
 --          Fields are longer than 64 bytes on purpose: of shorter ones Redis makes a list, and looks through it
 -- KEYS[3]  gov:{tenant}:holds, a hash: request id -> msgpack [fingerprint, expires_us, details, meters, numbers, checked]
 --          (as below, `numbers` as answered), or 'e' for one that was settled, released or expired lately
@@ -10,8 +10,8 @@
 -- KEYS[5]  gov:hold:<request id>, a string: the tenant, for who knows the id alone. Another slot of a cluster: there it is
 --          left out and written by index_hold.lua
 -- ARGV[1]  msgpack [request_id, fingerprint, details, now_us, expires_us, reserve, checked, meters]; `meters` is msgpack
---          again, so that it is stored as it came, and flat, six texts for each meter: its id, its field in KEYS[2], the
---          start `<epoch>:<window start in µs>:` of its state (parallel calls: ''), its kind, its limit, the amount.
+--          again, so that it is stored as it came, of [texts, amounts]: four texts for each meter, its id, the start
+--          `<epoch>:<window start in µs>:` of its state (parallel calls: ''), its kind and its limit; and one amount.
 --          Kinds: 'l' kept in the ledger, 'r' in Redis only, 'p' parallel calls; a capital letter is counted and never
 --          refuses. An amount '' reserves nothing and asks for any room at all. The first `checked` meters are reserved
 --          on, the others only read.
@@ -41,13 +41,14 @@ if stored then
     end
 end
 
-local ID, FIELD, STATE, KIND, LIMIT, AMOUNT, SIZE = 1, 2, 3, 4, 5, 6, 6
-local meters = cmsgpack.unpack(packed)
-local total = #meters / SIZE
+local ID, STATE, KIND, LIMIT, SIZE = 1, 2, 3, 4, 4
+local meters, amounts = unpack(cmsgpack.unpack(packed))
+local total = #amounts
 local ids, fields = {}, {}
 for i = 1, total do
     local at = (i - 1) * SIZE
-    ids[i], fields[i] = meters[at + ID], meters[at + FIELD]
+    ids[i] = meters[at + ID]
+    fields[i] = held_field(ids[i], meters[at + STATE])
 end
 local states, held = {}, {}
 if total > 0 then
@@ -121,7 +122,7 @@ for i = 1, checked do
     local at = (i - 1) * SIZE
     local kind = meters[at + KIND]
     if (kind == 'l' or kind == 'r' or kind == 'p')
-        and not has_room(numbers[2 * i - 1], numbers[2 * i], meters[at + AMOUNT], meters[at + LIMIT]) then
+        and not has_room(numbers[2 * i - 1], numbers[2 * i], amounts[i], meters[at + LIMIT]) then
         refused = true
     end
 end
@@ -137,7 +138,7 @@ if reserve then
     if #damaged > 0 then redis.call('HDEL', KEYS[2], unpack(damaged)) end
     local now_held = {}
     for i = 1, checked do
-        local before, amount = numbers[2 * i], meters[(i - 1) * SIZE + AMOUNT]
+        local before, amount = numbers[2 * i], amounts[i]
         local holds = amount ~= '' and amount ~= '0'
         if holds and (#before > 15 or #amount > 15) then
             redis.call('HINCRBY', KEYS[2], fields[i], amount)

@@ -18,11 +18,10 @@ local ttl_seconds, states, ended, forget_us, uses = unpack(cmsgpack.unpack(ARGV[
 -- Field and amount of each meter the call reserved on.
 local function reserved_by(stored)
     local hold, reserved = cmsgpack.unpack(stored), {}
-    local meters = cmsgpack.unpack(hold[4])
+    local meters, amounts = unpack(cmsgpack.unpack(hold[4]))
     for i = 1, hold[6] do
-        local field, amount = meters[(i - 1) * 6 + 2], meters[(i - 1) * 6 + 6]
-        assert(type(field) == 'string' and string.find(amount, '^%d*$'))
-        reserved[i] = { field, amount }
+        assert(string.find(amounts[i], '^%d*$'))
+        reserved[i] = { held_field(meters[4 * i - 3], meters[4 * i - 2]), amounts[i] }
     end
     return reserved
 end

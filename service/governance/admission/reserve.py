@@ -22,7 +22,7 @@ from service.domain.decisions import Standing
 from service.domain.meters import Meter, Tenant
 from service.domain.policy import Limit, LimitKind, Limits
 from service.domain.windows import from_us
-from service.governance.admission.texts import HolderText, LimitText, Texts
+from service.governance.admission.texts import LimitText, Texts
 from service.governance.tree.usage import Usage
 from service.store.postgres import StoreUnavailableError
 
@@ -88,7 +88,7 @@ class Reserver:
             holders = [of(limits, now_us) for limits in (*path, *others) if limits]
             texts = [text for holder in holders for text in holder.limits]
             checked = sum(map(len, path))
-            meters = AskedMeters(_asked_meters(asked, holders, texts), len(texts), checked)
+            meters = AskedMeters([holder.asked for holder in holders], _asked_amounts(asked, texts), checked)
             answer = await authorize(self._batcher, tenant, asked.hold, meters)
             outcome, rest = answer.outcome, answer.rest
             if outcome == "overdue" and attempt < _MAX_ATTEMPTS - 1 and await self._end_expired(tenant.id):
@@ -136,9 +136,9 @@ class Reserver:
         await self._usage.load_cold([(tenant, meter) for meter in meters], now=from_us(now_us))
 
 
-def _asked_meters(asked: Asked, holders: Sequence[HolderText], texts: Sequence[LimitText]) -> bytes:
+def _asked_amounts(asked: Asked, texts: Sequence[LimitText]) -> list[bytes]:
     amounts = {kind: asked_amount(amount) for kind, amount in asked.amounts.items()}
-    return b"".join([holder.asked for holder in holders]) % tuple([amounts[text.kind] for text in texts])
+    return [amounts[text.kind] for text in texts]
 
 
 def _reserved(

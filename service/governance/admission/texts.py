@@ -1,18 +1,18 @@
 """What of limits is the same for every call in one window, encoded once: as Redis is asked, and as it is answered.
 
-Each call is held against several limits, and each of them is written twice. They are formats: what differs from call
-to call has its place in them.
+Each call is held against several limits, and each of them is written twice. What differs from call to call has its
+place in what is shown, which is a format, and goes apart to Redis.
 """
 
 from collections import OrderedDict
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import msgspec
 
-from service.counters.holds import asked_meter
+from service.counters.holds import asked_meter, packed_meters
 from service.domain.money import nanousd_to_json
-from service.domain.policy import Holder, Limit, LimitKind, Limits
+from service.domain.policy import NEVER_US, Holder, Limit, LimitKind, Limits
 from service.domain.windows import from_us
 
 _encode = msgspec.json.Encoder().encode
@@ -21,6 +21,12 @@ _encode = msgspec.json.Encoder().encode
 _MOST_SHARED = 8_000
 _MOST_OWN = 1_000
 _SHARED_LEVELS = ("team", "customer", "model", "provider")
+# By kind: what a limit of it is shown as.
+_SHOWN = {
+    kind: b'%%b"limit":{"id":%%b,"kind":"%b","max":%%b,"used":%b,"held":%b,"remaining":%b%%%%b%%b%%b}}'
+    % (kind.encode(), *(b"%%b" if kind == "budget" else b"%%d",) * 3)
+    for kind in get_args(LimitKind)
+}
 
 
 class LimitText(NamedTuple):
@@ -40,8 +46,14 @@ class LimitText(NamedTuple):
     shown: bytes
 
 
+class _Window(NamedTuple):
+    start_us: int
+    end_us: int
+    shown: bytes
+
+
 class HolderText(msgspec.Struct, frozen=True, gc=False):
-    """The limits of one holder, right from `start_us` until `end_us`; `asked` takes what is asked of each of them."""
+    """The limits of one holder, right from `start_us` until `end_us`; `asked` is how they go to Redis."""
 
     of: Limits
     start_us: int
@@ -77,14 +89,16 @@ class Texts:
 
 def holder_text(limits: Limits, now_us: int) -> HolderText:
     holder = _holder_json(limits[0].holder)
-    texts = tuple(_text(limit, holder, now_us) for limit in limits)
-    return HolderText(
-        of=limits,
-        start_us=max(text.start_us for text in texts),
-        end_us=min(text.end_us for text in texts),
-        limits=texts,
-        asked=b"".join(map(_asked, texts)),
-    )
+    start_us, end_us = 0, NEVER_US
+    texts: list[LimitText] = []
+    asked: list[str] = []
+    for limit in limits:
+        window, most = _window(*limit.window_at(now_us)), limit.max_at(now_us)
+        texts.append(_text(holder, limit, window, most))
+        in_window = None if limit.rule is None else (limit.epoch, window.start_us)
+        asked += asked_meter(limit.meter_id, limit.code, most, in_window)
+        start_us, end_us = max(start_us, window.start_us), min(end_us, window.end_us)
+    return HolderText(limits, start_us, end_us, tuple(texts), packed_meters(asked))
 
 
 def number_json(kind: LimitKind, number: int) -> bytes:
@@ -92,35 +106,16 @@ def number_json(kind: LimitKind, number: int) -> bytes:
     return nanousd_to_json(number) if kind == "budget" else b"%d" % number
 
 
-def _text(limit: Limit, holder: bytes, now_us: int) -> LimitText:
-    start_us, end_us = limit.window_at(now_us)
-    most = limit.max_at(now_us)
-    window = b"" if limit.rule is None else _window_json(start_us, end_us)
-    return LimitText(
-        limit=limit,
-        kind=limit.kind,
-        is_windowed=limit.rule is not None,
-        is_shadow=limit.shadow,
-        start_us=start_us,
-        end_us=end_us,
-        max=most,
-        shown=b'%b"limit":{"id":%b,"kind":"%b","max":%b,"used":%b,"held":%b,"remaining":%b%%b%b%b}}'
-        % (
-            holder,
-            _escaped(_encode(limit.id)),
-            limit.kind.encode(),
-            number_json(limit.kind, most),
-            *(b"%b" if limit.kind == "budget" else b"%d",) * 3,
-            window,
-            b',"shadow":true,"would_refuse":%b' if limit.shadow else b"",
-        ),
+def _text(holder: bytes, limit: Limit, window: _Window, most: int) -> LimitText:
+    kind = limit.kind
+    shown = _SHOWN[kind] % (
+        holder,
+        _escaped(_encode(limit.id)),
+        number_json(kind, most),
+        window.shown,
+        b',"shadow":true,"would_refuse":%b' if limit.shadow else b"",
     )
-
-
-def _asked(text: LimitText) -> bytes:
-    limit = text.limit
-    window = None if limit.rule is None else (limit.epoch, text.start_us)
-    return asked_meter(limit.meter_id, limit.code, text.max, window)
+    return LimitText(limit, kind, limit.rule is not None, limit.shadow, window.start_us, window.end_us, most, shown)
 
 
 def _holder_json(holder: Holder) -> bytes:
@@ -128,11 +123,13 @@ def _holder_json(holder: Holder) -> bytes:
     return b'{"level":"%b","entity":%b,' % (holder.level.encode(), _escaped(entity))
 
 
-# The limits of a holder often have one window.
+# Many limits have one window, and share what is kept of it.
 @lru_cache(maxsize=1024)
-def _window_json(start_us: int, end_us: int) -> bytes:
+def _window(start_us: int, end_us: int) -> _Window:
+    if end_us == NEVER_US:
+        return _Window(start_us, end_us, b"")
     start, end = _encode(from_us(start_us)), _encode(from_us(end_us))
-    return b',"window_start":%b,"resets_at":%b,"retry_after":%%d' % (start, end)
+    return _Window(start_us, end_us, b',"window_start":%b,"resets_at":%b,"retry_after":%%d' % (start, end))
 
 
 def _escaped(text: bytes) -> bytes:
