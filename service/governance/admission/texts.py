@@ -16,9 +16,9 @@ from service.domain.policy import NEVER_US, Holder, Limit, LimitKind, Limits
 from service.domain.windows import from_us
 
 _encode = msgspec.json.Encoder().encode
-# About 2.5 KiB for each holder. What many calls share is kept apart from what only one virtual key has: of these there
+# About 2 KiB for each holder. What many calls share is kept apart from what only one virtual key has: of these there
 # are too many to keep all, and they would push the others out.
-_MOST_SHARED = 8_000
+_MOST_SHARED = 12_000
 _MOST_OWN = 1_000
 _SHARED_LEVELS = ("team", "customer", "model", "provider")
 # By kind: what a limit of it is shown as.
