@@ -31,8 +31,10 @@ _SCRIPTS = Path(__file__).parent / "scripts"
 # By script, what it shares with others: files of `scripts/parts/`.
 _PARTS = {
     "authorize": ("held_field",),
-    "merge_meters": ("states",),
-    "settle_holds": ("states", "held_field"),
+    "merge_meters": ("states", "many"),
+    "settle_holds": ("states", "held_field", "many"),
+    "read_held": ("many",),
+    "read_meters": ("many",),
     "read_holds": ("stored_hold",),
     "list_expired_holds": ("stored_hold",),
 }

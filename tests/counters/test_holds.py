@@ -145,6 +145,16 @@ async def test_the_same_again_is_answered_as_before_whatever_changed(batcher: Sc
     assert await everything(redis) == before
 
 
+async def test_as_many_meters_as_calls_held_are_given_back_at_once(batcher: ScriptBatcher, redis: Redis) -> None:
+    """More than Lua hands to one command."""
+    for number in range(500):
+        asks = [Asks(meter_id=f"{kind}:{number}", kind="r", amount=2) for kind in range(17)]
+        await ask(batcher, f"{number}", *asks, Asks(meter_id="shared", kind="r", limit=1000))
+    await ask(batcher, "other", *asks, Asks(meter_id="shared", kind="r", limit=1000))
+    assert await end(batcher, *(f"{number}" for number in range(500))) == 500
+    assert sorted((await held(redis)).values()) == [1, *[2] * 17]
+
+
 async def test_an_id_that_ended_is_refused_until_it_is_forgotten(batcher: ScriptBatcher, redis: Redis) -> None:
     await ask(batcher, "a", PARALLEL)
     assert (await end(batcher, "a"), await held(redis)) == (1, {})

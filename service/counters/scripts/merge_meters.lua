@@ -16,11 +16,11 @@ local ttl_seconds, states = argument[1], argument[2]
 local meter_ids = {}
 for i, state in ipairs(states) do meter_ids[i] = state[1] end
 if #meter_ids == 0 then return cmsgpack.pack(0) end
-local stored = redis.call('HMGET', KEYS[1], unpack(meter_ids))
+local stored = read_fields(KEYS[1], meter_ids)
 
 local largest, changed = {}, {}
 for i, meter_id in ipairs(meter_ids) do
-    local known = largest[meter_id] or parse(stored[i])
+    local known = largest[meter_id] or parse(stored[meter_id])
     local state = { states[i][2], states[i][3], states[i][4] }
     largest[meter_id] = known
     if is_larger(state, known) then

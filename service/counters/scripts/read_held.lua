@@ -8,9 +8,10 @@
 --
 -- Reads only. Work grows with the meters asked for, not with those the tenant has.
 
-local answer = {}
-for i, field in ipairs(cmsgpack.unpack(ARGV[1])) do
-    local held = redis.call('HGET', KEYS[1], field) or ''
+local fields, answer = cmsgpack.unpack(ARGV[1]), {}
+local stored = read_fields(KEYS[1], fields)
+for i, field in ipairs(fields) do
+    local held = stored[field] or ''
     answer[i] = string.find(held, '^%d+$') and #held <= 19 and held or ''
 end
 return cmsgpack.pack(answer)

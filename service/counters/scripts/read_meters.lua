@@ -6,10 +6,10 @@
 --
 -- Reads only. Work grows with the meters asked for, not with those the tenant has.
 
-local meter_ids = cmsgpack.unpack(ARGV[1])
-local answer = {}
+local meter_ids, answer = cmsgpack.unpack(ARGV[1]), {}
+local stored = read_fields(KEYS[1], meter_ids)
 for i, meter_id in ipairs(meter_ids) do
-    local state = redis.call('HGET', KEYS[1], meter_id) or ''
+    local state = stored[meter_id] or ''
     answer[i] = string.find(state, '^[%d:]+$') and state or ''
 end
 return cmsgpack.pack(answer)

@@ -27,26 +27,25 @@ local function reserved_by(stored)
 end
 
 local holds = {}
-for _, request_id in ipairs(ended) do
-    local stored = redis.call('HGET', KEYS[3], request_id)
+for request_id, stored in pairs(read_fields(KEYS[3], ended)) do
     if stored and stored ~= 'e' then
         local is_hold, reserved = pcall(reserved_by, stored)
         holds[request_id] = is_hold and reserved or {}
     end
 end
 
+local meter_ids = {}
+for _, state in ipairs(states) do meter_ids[#meter_ids + 1] = state[1] end
+for _, use in ipairs(uses) do meter_ids[#meter_ids + 1] = use[2] end
 local now_at, changed = {}, {}
-local function known_of(meter_id)
-    if now_at[meter_id] == nil then now_at[meter_id] = parse(redis.call('HGET', KEYS[1], meter_id)) or false end
-    return now_at[meter_id] or nil
-end
+for meter_id, stored in pairs(read_fields(KEYS[1], meter_ids)) do now_at[meter_id] = parse(stored) end
 for _, state in ipairs(states) do
     local larger = { state[2], state[3], state[4] }
-    if is_larger(larger, known_of(state[1])) then now_at[state[1]], changed[state[1]] = larger, true end
+    if is_larger(larger, now_at[state[1]]) then now_at[state[1]], changed[state[1]] = larger, true end
 end
 for _, use in ipairs(uses) do
     local meter_id, epoch, window_start_us, amount = use[2], use[3], use[4], use[5]
-    local known = known_of(meter_id)
+    local known = now_at[meter_id]
     if use[1] == '' or holds[use[1]] then
         if is_larger({ epoch, window_start_us, '' }, known and { known[1], known[2], '' }) then
             now_at[meter_id], changed[meter_id] = { epoch, window_start_us, string.format('%.0f', amount) }, true
@@ -73,9 +72,11 @@ for request_id, reserved in pairs(holds) do
     ids[count], marks[2 * count - 1], marks[2 * count] = request_id, request_id, 'e'
     scores[2 * count - 1], scores[2 * count] = string.format('%.0f', forget_us), request_id
 end
-local left, empty = {}, {}
-for field, amount in pairs(given_back) do
-    local before = redis.call('HGET', KEYS[2], field) or ''
+local held_fields, left, empty = {}, {}, {}
+for field in pairs(given_back) do held_fields[#held_fields + 1] = field end
+for field, before in pairs(read_fields(KEYS[2], held_fields)) do
+    local amount = given_back[field]
+    before = before or ''
     if not string.match(before, '^[1-9]%d*$') or #before > 19 then
         empty[#empty + 1] = field
     elseif #before > 15 or amount > 999999999999999 then
@@ -103,8 +104,8 @@ if #fields > 0 then write(KEYS[1], fields, ttl_seconds) end
 if count > 0 then
     if forget_us > 0 then redis.call('HSET', KEYS[3], unpack(marks)) else redis.call('HDEL', KEYS[3], unpack(ids)) end
 end
-if #empty > 0 then redis.call('HDEL', KEYS[2], unpack(empty)) end
-if #left > 0 then redis.call('HSET', KEYS[2], unpack(left)) end
+in_parts(empty, function(...) redis.call('HDEL', KEYS[2], ...) end)
+in_parts(left, function(...) redis.call('HSET', KEYS[2], ...) end)
 for _, each in ipairs(long) do
     local after = redis.pcall('HINCRBY', KEYS[2], each[1], '-' .. each[2])
     -- What is no number holds nothing.
