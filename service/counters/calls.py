@@ -31,8 +31,8 @@ _SCRIPTS = Path(__file__).parent / "scripts"
 # By script, what it shares with others: files of `scripts/parts/`.
 _PARTS = {
     "authorize": ("held_field",),
-    "merge_meters": ("states", "many"),
-    "settle_holds": ("states", "held_field", "many"),
+    "merge_meters": ("many", "states"),
+    "settle_holds": ("many", "states", "held_field"),
     "read_held": ("many",),
     "read_meters": ("many",),
     "read_holds": ("stored_hold",),

@@ -8,9 +8,9 @@ import msgspec
 
 from service.counters.batching import ScriptBatcher
 from service.counters.client import ScriptCall, load_script
-from service.counters.keys import METERS_TTL_SECONDS, meters_key
+from service.counters.keys import METERS_TTL_SECONDS, meters_key, state_start
+from service.counters.meters import states_of
 from service.domain.meters import MeterWindow, Tenant
-from service.domain.windows import to_us
 
 Outcome = Literal["ok", "refused", "repeated", "conflict", "ended", "cold", "stale", "ahead", "overdue"]
 # An id that ended is refused for so long when it is used for another call.
@@ -90,7 +90,7 @@ class HoldsOfTenant(msgspec.Struct, frozen=True):
     expired: Sequence[Hold]
 
 
-class LiveUse(msgspec.Struct, frozen=True, array_like=True, gc=False):
+class LiveUse(msgspec.Struct, frozen=True, gc=False):
     """Usage of a meter that is kept in Redis only; with `request_id` it counts as long as that call holds."""
 
     request_id: str
@@ -147,8 +147,7 @@ def asked_meter(meter_id: str, kind: str, limit: int, window: tuple[int, int] | 
 
     Kinds: 'l' kept in the ledger, 'r' in Redis only, 'p' parallel calls; a capital letter counts and never refuses.
     """
-    state = "" if window is None else f"{window[0]}:{window[1]}:"
-    return meter_id, state, kind, str(limit)
+    return meter_id, "" if window is None else state_start(*window), kind, str(limit)
 
 
 def packed_meters(texts: Sequence[str]) -> bytes:
@@ -163,9 +162,11 @@ def asked_amount(amount: int | None) -> bytes:
 
 async def settle(batcher: ScriptBatcher, tenant: Tenant, settled: Settled, *, now_us: int) -> int:
     """How many holds ended. Idempotent but for uses without an id. Raises CountersUnavailableError."""
-    states = [(each.meter_id, each.epoch, to_us(each.window_start), str(each.used)) for each in settled.windows]
     forget_us = now_us + FORGET_AFTER_US if settled.remember else 0
-    argument = (METERS_TTL_SECONDS, states, settled.ended, forget_us, settled.uses)
+    uses = [
+        (use.request_id, use.meter_id, state_start(use.epoch, use.window_start_us), use.amount) for use in settled.uses
+    ]
+    argument = (METERS_TTL_SECONDS, states_of(settled.windows), settled.ended, forget_us, uses)
     keys = (*_keys(tenant), f"gov:{{{tenant.id}}}:ended")
     return _decode_count(await batcher.run(ScriptCall(_SETTLE, keys, _encode(argument))))
 

@@ -3,13 +3,13 @@
 import asyncio
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 import msgspec
 
 from service.counters.client import CounterClient, ScriptCall, load_script
-from service.counters.keys import METERS_TTL_SECONDS, meters_key
+from service.counters.keys import METERS_TTL_SECONDS, meters_key, state_start
 from service.domain.meters import MeterState, MeterWindow, Tenant
 from service.domain.windows import from_us, to_us
 
@@ -88,18 +88,26 @@ async def read_meters(client: CounterClient, meter_ids: Mapping[Tenant, Sequence
     return found
 
 
+def states_of(windows: Iterable[MeterWindow]) -> list[str]:
+    """As merge_meters.lua takes them: three texts for each window, one after the other."""
+    texts: list[str] = []
+    for window in windows:
+        texts += (window.meter_id, state_start(window.epoch, to_us(window.window_start)), str(window.used))
+    return texts
+
+
 async def merge_windows(client: CounterClient, windows: Sequence[MeterWindow]) -> int:
     """Make Redis stand at least where these totals stand; answers how many it was behind on.
 
     Idempotent. Raises CountersUnavailableError.
     """
-    by_tenant: defaultdict[Tenant, list[tuple[str, int, int, str]]] = defaultdict(list)
+    by_tenant: defaultdict[Tenant, list[MeterWindow]] = defaultdict(list)
     for window in windows:
-        by_tenant[window.tenant].append((window.meter_id, window.epoch, to_us(window.window_start), str(window.used)))
+        by_tenant[window.tenant].append(window)
     calls = [
-        ScriptCall(_MERGE, [meters_key(tenant)], msgspec.msgpack.encode((METERS_TTL_SECONDS, chunk)))
-        for tenant, states in by_tenant.items()
-        for chunk in _chunks(states, _METERS_PER_MERGE)
+        ScriptCall(_MERGE, [meters_key(tenant)], msgspec.msgpack.encode((METERS_TTL_SECONDS, states_of(chunk))))
+        for tenant, of_tenant in by_tenant.items()
+        for chunk in _chunks(of_tenant, _METERS_PER_MERGE)
     ]
     return sum(msgspec.msgpack.decode(answer, type=int) for answer in await _run_all(client, calls))
 

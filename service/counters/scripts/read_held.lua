@@ -1,7 +1,7 @@
 -- Read what admitted, unfinished calls hold of some meters of one tenant.
 --
--- KEYS[1]  gov:{tenant}:held, a hash: `<meter id> in <epoch>:<window start in µs>:`, or the meter id alone for parallel calls,
---          -> a decimal integer; a field is gone when nothing is held
+-- KEYS[1]  gov:{tenant}:held, a hash: `<meter id> in <epoch>:<window start in µs>:`, or the meter id alone for parallel
+--          calls, -> a decimal integer; a field is gone when nothing is held
 -- ARGV[1]  msgpack [field, …]
 -- Answers  msgpack, one entry for each field: what is held as a decimal string, or '' when nothing is, or nothing that is
 --          well-formed

@@ -5,8 +5,8 @@
 -- KEYS[5]  gov:{tenant}:ended, a sorted set: request id of a hold that ended by the microsecond it is forgotten
 -- ARGV[1]  msgpack [ttl_seconds, states, ended, forget_us, uses]: `states` as merge_meters.lua takes them; `ended` are
 --          request ids whose holds end, remembered until `forget_us` (0: not at all) so that none is used again; `uses` are
---          [request_id, meter_id, epoch, window_start_us, amount] of meters that are kept in Redis only, counted when
---          the call still holds, or, with the id '', in any case
+--          [request_id, meter_id, `<epoch>:<window start in µs>:`, amount] of meters that are kept in Redis only, counted
+--          when the call still holds, or, with the id '', in any case
 -- Answers  msgpack: how many holds ended
 --
 -- Idempotent but for uses with the id '': states are absolute, a hold ends once; one that cannot be read gives nothing back.
@@ -34,23 +34,18 @@ for request_id, stored in pairs(read_fields(KEYS[3], ended)) do
     end
 end
 
-local meter_ids = {}
-for _, state in ipairs(states) do meter_ids[#meter_ids + 1] = state[1] end
+local meter_ids = meter_ids_of(states)
 for _, use in ipairs(uses) do meter_ids[#meter_ids + 1] = use[2] end
-local now_at, changed = {}, {}
-for meter_id, stored in pairs(read_fields(KEYS[1], meter_ids)) do now_at[meter_id] = parse(stored) end
-for _, state in ipairs(states) do
-    local larger = { state[2], state[3], state[4] }
-    if is_larger(larger, now_at[state[1]]) then now_at[state[1]], changed[state[1]] = larger, true end
-end
+local now_at = read_fields(KEYS[1], meter_ids)
+local changed = merge(states, now_at)
 for _, use in ipairs(uses) do
-    local meter_id, epoch, window_start_us, amount = use[2], use[3], use[4], use[5]
-    local known = now_at[meter_id]
-    if use[1] == '' or holds[use[1]] then
-        if is_larger({ epoch, window_start_us, '' }, known and { known[1], known[2], '' }) then
-            now_at[meter_id], changed[meter_id] = { epoch, window_start_us, string.format('%.0f', amount) }, true
-        elseif known[1] == epoch and known[2] == window_start_us then
-            known[3], changed[meter_id] = string.format('%.0f', tonumber(known[3]) + amount), true
+    local request_id, meter_id, start, amount = unpack(use)
+    if request_id == '' or holds[request_id] then
+        local known = parse(now_at[meter_id])
+        if known and string.format('%.0f:%.0f:', known[1], known[2]) == start then
+            now_at[meter_id], changed[meter_id] = start .. string.format('%.0f', known[3] + amount), true
+        elseif is_larger(start, '0', now_at[meter_id]) then
+            now_at[meter_id], changed[meter_id] = start .. string.format('%.0f', amount), true
         end
     end
 end
@@ -93,13 +88,7 @@ if count > 0 then
     if forget_us > 0 then redis.call('ZADD', KEYS[5], unpack(scores)) end
     redis.call('ZREM', KEYS[4], unpack(ids))
 end
-local fields = {}
-for meter_id in pairs(changed) do
-    local state = now_at[meter_id]
-    fields[#fields + 1] = meter_id
-    fields[#fields + 1] = string.format('%.0f:%.0f:%s', state[1], state[2], state[3])
-end
-if #fields > 0 then write(KEYS[1], fields, ttl_seconds) end
+write(KEYS[1], changed, now_at, ttl_seconds)
 
 if count > 0 then
     if forget_us > 0 then redis.call('HSET', KEYS[3], unpack(marks)) else redis.call('HDEL', KEYS[3], unpack(ids)) end
