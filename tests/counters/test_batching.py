@@ -105,6 +105,24 @@ async def test_a_call_that_fails_fails_alone(batcher: ScriptBatcher, redis: Redi
     assert not batcher.breaker_is_open
 
 
+async def test_a_fault_of_ours_ends_the_wait_of_its_round_trip_and_others_are_carried_on(
+    lossy: tuple[LosingProxy, ScriptBatcher], redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, batcher = lossy
+    await redis.set(KEY, "x")
+
+    def fail(*_: object) -> bool:
+        raise AssertionError("a fault")
+
+    monkeypatch.setattr(batcher._servers.lanes[0], "redirect", fail)
+    faulty = batcher.submit(ScriptCall(FAULTY, (KEY,), b""))
+    others = [batcher.submit(ScriptCall(ECHO, (KEY,), b"1")) for _ in range(2 * CALLS_PER_ROUND_TRIP)]
+    async with asyncio.timeout(5):
+        with pytest.raises(CountersUnavailableError):
+            await faulty
+        assert set(await asyncio.gather(*others)) == {b"1"}
+
+
 async def test_whoever_goes_away_disturbs_nobody(batcher: ScriptBatcher) -> None:
     for turns in range(30):
         tasks = [asyncio.create_task(echo(batcher, number)) for number in range(12)]
