@@ -79,7 +79,25 @@ def test_what_many_calls_share_is_not_pushed_out_by_what_single_keys_have() -> N
     team, customer = of("team"), of("customer")
     kept = [texts.of(each, NOW_US) for each in (team, customer)]
     own = [of("virtual_key", f"k{number}") for number in range(5)]
-    own_texts = [texts.of(each, NOW_US) for each in own]
-    assert [texts.of(each, NOW_US) for each in (team, customer)] == kept
-    assert [texts.of(each, NOW_US) is text for each, text in zip(own[-2:], own_texts[-2:], strict=True)] == [True, True]
-    assert texts.of(own[0], NOW_US) is not own_texts[0]
+    for each in own:
+        texts.of(each, NOW_US)
+        texts.of(each, NOW_US)
+    assert [texts.of(each, NOW_US) is text for each, text in zip((team, customer), kept, strict=True)] == [True, True]
+
+
+def test_of_what_single_keys_have_the_last_ones_met_again_are_kept() -> None:
+    texts = Texts(most_own=2)
+    own = [of("virtual_key", f"k{number}") for number in range(4)]
+    once = texts.of(own[0], NOW_US)
+    kept = [texts.of(each, NOW_US) for each in own for _ in range(2)][1::2]
+    assert kept[0] is not once
+    assert [texts.of(each, NOW_US) is text for each, text in zip(own[2:], kept[2:], strict=True)] == [True, True]
+    assert texts.of(own[0], NOW_US) is not kept[0]
+
+
+def test_keys_that_are_met_once_do_not_push_out_one_that_is_met_again_and_again() -> None:
+    texts, often = Texts(most_own=2), of("virtual_key", "often")
+    _, kept = texts.of(often, NOW_US), texts.of(often, NOW_US)
+    for limits in [of("virtual_key", f"k{number}") for number in range(10)]:
+        texts.of(limits, NOW_US)
+    assert texts.of(often, NOW_US) is kept

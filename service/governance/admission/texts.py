@@ -6,7 +6,7 @@ place in what is shown, which is a format, and goes apart to Redis.
 
 from collections import OrderedDict
 from functools import lru_cache
-from typing import NamedTuple, get_args
+from typing import NamedTuple, TypeVar, get_args
 
 import msgspec
 
@@ -15,6 +15,7 @@ from service.domain.money import nanousd_to_json
 from service.domain.policy import NEVER_US, Holder, Limit, LimitKind, Limits
 from service.domain.windows import from_us
 
+_T = TypeVar("_T")
 _encode = msgspec.json.Encoder().encode
 # About 2 KiB for each holder. What many calls share is kept apart from what only one virtual key has: of these there
 # are too many to keep all, and they would push the others out.
@@ -63,28 +64,37 @@ class HolderText(msgspec.Struct, frozen=True, gc=False):
 
 
 class Texts:
-    """Bounded; the ones kept longest go first."""
+    """Bounded; the ones kept longest go first. What one virtual key alone has is kept once it is met again."""
 
     def __init__(self, *, most_shared: int = _MOST_SHARED, most_own: int = _MOST_OWN) -> None:
         # By the object, which lives as long as its text. Not dicts: finding the first entry of one takes the longer
         # the more were taken out before it.
         self._shared: OrderedDict[int, HolderText] = OrderedDict()
         self._own: OrderedDict[int, HolderText] = OrderedDict()
+        self._met: OrderedDict[int, None] = OrderedDict()
         self._most_shared = most_shared
         self._most_own = most_own
 
     def of(self, limits: Limits, now_us: int) -> HolderText:
         """Of one holder; there is one limit at least."""
-        is_shared = limits[0].holder.level in _SHARED_LEVELS
-        kept, most = (self._shared, self._most_shared) if is_shared else (self._own, self._most_own)
-        known = kept.get(id(limits))
+        # Before anything of the limits is looked at, which may be far away in memory.
+        known = self._shared.get(id(limits)) or self._own.get(id(limits))
         if known is not None and known.start_us <= now_us < known.end_us:
             return known
         text = holder_text(limits, now_us)
-        kept[id(limits)] = text
-        if len(kept) > most:
-            kept.popitem(last=False)
+        if limits[0].holder.level in _SHARED_LEVELS:
+            _keep(self._shared, id(limits), text, most=self._most_shared)
+        elif id(limits) in self._met:
+            _keep(self._own, id(limits), text, most=self._most_own)
+        else:
+            _keep(self._met, id(limits), None, most=self._most_own)
         return text
+
+
+def _keep(kept: OrderedDict[int, _T], key: int, value: _T, *, most: int) -> None:
+    kept[key] = value
+    if len(kept) > most:
+        kept.popitem(last=False)
 
 
 def holder_text(limits: Limits, now_us: int) -> HolderText:
