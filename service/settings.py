@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from service.domain.sealing import parse_encryption_key
+from service.urls import is_url
 
 
 class SettingsError(Exception):
@@ -153,7 +154,7 @@ def load_settings(
     faults += [
         f"{VARIABLES[field]}: is malformed; allowed: {_allowed(hints[field])}"
         for field in REQUIRED
-        if field in values and not _is_url(values[field])
+        if field in values and not is_url(values[field])
     ]
     faults += _key_faults(values.get("encryption_key", ""))
     faults += _webhook_faults(values, secret_was_refused=any(fault.startswith(_SECRET_OF_WEBHOOKS) for fault in faults))
@@ -226,7 +227,7 @@ def _webhook_faults(values: Mapping[str, Any], *, secret_was_refused: bool) -> l
     if not urls:
         return []
     faults = []
-    if not all(_is_url(url.strip()) and urlsplit(url.strip()).hostname for url in urls.split(",")):
+    if not all(is_url(url.strip()) and urlsplit(url.strip()).hostname for url in urls.split(",")):
         faults.append(f"{VARIABLES['alert_webhook_url']}: is malformed; allowed: {_EXAMPLES[_WEBHOOKS]}")
     if "alert_webhook_secret" not in values and not secret_was_refused:
         faults.append(f"{_SECRET_OF_WEBHOOKS} is not set: webhooks get nothing that is not signed")
@@ -247,13 +248,6 @@ def _network_faults(networks: str) -> list[str]:
     except ValueError:
         return [f"{VARIABLES['trusted_networks']}: is no list of networks; allowed: {_EXAMPLES[_NETWORKS]}"]
     return []
-
-
-def _is_url(url: str) -> bool:
-    """What the libraries would trip over later, with a part of the password in their words."""
-    parts = urlsplit(url)
-    hosts = parts.netloc.rpartition("@")[2].split(",")
-    return not parts.fragment and all(_HOST.fullmatch(host) for host in hosts)
 
 
 def _reason(error: msgspec.ValidationError) -> str:
@@ -279,7 +273,6 @@ def _allowed(hint: Any) -> str:
     return described
 
 
-_HOST = re.compile(r"(\[[0-9a-fA-F:.%]*\]|[^:\[\]]*)(:[0-9]{1,5})?")
 _EXAMPLES = {
     _ORIGINS: "https://app.example.com,https://*.example.com",
     _NETWORKS: "10.0.0.0/8,fd00::/8",

@@ -1,5 +1,6 @@
 """REDIS_URL: one server, the servers of a cluster, or the Sentinels that know which server is the primary."""
 
+import re
 from collections.abc import Sequence
 from typing import Any, Literal
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -7,6 +8,8 @@ from urllib.parse import SplitResult, unquote, urlsplit
 import msgspec
 from redis.asyncio.connection import parse_url
 
+# Servers are taken out before the URL is: to urllib a bracket may only follow the user.
+_SERVERS = re.compile(r"(?P<before>[^:/?#]+://(?:[^/?#]*@)?)(?P<servers>[^/?#@]*)(?P<after>.*)", re.DOTALL)
 _SENTINEL_OPTION = "sentinel_"
 _DEFAULT_PORTS = {"single": 6379, "cluster": 6379, "sentinel": 26379}
 Kind = Literal["single", "cluster", "sentinel"]
@@ -37,15 +40,16 @@ def parse_redis_url(url: str) -> RedisUrl:
     primary, and a database. User and password are those of the servers, `?sentinel_username=` and
     `?sentinel_password=` those of the Sentinels.
     """
-    parts = urlsplit(url)
-    scheme, _, kind = parts.scheme.partition("+")
+    scheme, _, kind = url.partition(":")[0].lower().partition("+")
     if kind == "":
         return RedisUrl("single", (), dict(parse_url(url)))
+    found = _SERVERS.fullmatch(url)
+    if found is None or kind not in ("cluster", "sentinel"):
+        raise ValueError("REDIS_URL is of no known kind")
+    parts = urlsplit(found["before"] + found["after"])
     if kind == "cluster":
         options = _options(scheme, parts, database="")
-        return RedisUrl("cluster", _addresses(parts, "cluster"), options)
-    if kind != "sentinel":
-        raise ValueError("REDIS_URL is of no known kind")
+        return RedisUrl("cluster", _addresses(found["servers"], "cluster"), options)
     primary_name, _, database = parts.path.removeprefix("/").partition("/")
     options = _options(scheme, parts, database)
     sentinel_options = {
@@ -53,16 +57,16 @@ def parse_redis_url(url: str) -> RedisUrl:
         for name in list(options)
         if name.startswith(_SENTINEL_OPTION)
     }
-    return RedisUrl("sentinel", _addresses(parts, "sentinel"), options, unquote(primary_name), sentinel_options)
+    addresses = _addresses(found["servers"], "sentinel")
+    return RedisUrl("sentinel", addresses, options, unquote(primary_name), sentinel_options)
 
 
 def _options(scheme: str, parts: SplitResult, database: str) -> dict[str, Any]:
-    user, at, _ = parts.netloc.rpartition("@")
-    return dict(parse_url(f"{scheme}://{user}{at}/{database}?{parts.query}"))
+    return dict(parse_url(f"{scheme}://{parts.netloc}/{database}?{parts.query}"))
 
 
-def _addresses(parts: SplitResult, kind: Kind) -> list[Address]:
-    hosts = [urlsplit(f"//{host}") for host in parts.netloc.rpartition("@")[2].split(",")]
+def _addresses(servers: str, kind: Kind) -> list[Address]:
+    hosts = [urlsplit(f"//{host}") for host in servers.split(",")]
     if not all(host.hostname for host in hosts):
         raise ValueError("REDIS_URL names a host that is empty")
     return [Address(host.hostname or "", host.port or _DEFAULT_PORTS[kind]) for host in hosts]

@@ -56,6 +56,8 @@ EVERY_VARIABLE = STORES | {
 BAD_VALUES = [
     ("DATABASE_URL", "mysql://app:hunter2@db/governance", "is malformed", "postgresql://user:password@host:5432/"),
     ("DATABASE_URL", "app:hunter2@db", "is malformed", "postgresql://user:password@host:5432/database"),
+    ("DATABASE_URL", "postgresql://app:[hunter2@db/governance", "is malformed", "postgresql://user:password@host:5432"),
+    ("REDIS_URL", "redis+cluster://:hunter2]@redis", "is malformed", "redis://host:6379/0, redis+cluster://host:6379"),
     ("REDIS_URL", "http://:hunter2@redis", "is malformed", "redis://host:6379/0, redis+cluster://host:6379"),
     ("REDIS_URL", "redis+sentinel://:hunter2@redis", "is malformed", "redis+sentinel://host:26379,host:26379/name-of"),
     ("REDIS_URL", "redis+magic://:hunter2@redis", "is malformed", "redis://host:6379/0, redis+cluster://host:6379"),
@@ -76,6 +78,7 @@ BAD_VALUES = [
     ("GOVERNANCE_ROTATION_COOLDOWN_SECONDS", "2592001", "<= 2592000", "0 to 2592000"),
     ("GOVERNANCE_ALERT_WEBHOOK_URL", "hunter2", "is malformed", "https://hooks.example.com/budgets,https://…"),
     ("GOVERNANCE_ALERT_WEBHOOK_URL", "ftp://hunter2@a.example", "is malformed", "https://hooks.example.com/budgets"),
+    ("GOVERNANCE_ALERT_WEBHOOK_URL", "https://[hunter2]/x", "is malformed", "https://hooks.example.com/budgets"),
     ("GOVERNANCE_ALERT_WEBHOOK_SECRET", "hunter2", ">= 16", "16 characters at least"),
     ("GOVERNANCE_ALERT_WEBHOOK_ALLOW_PRIVATE", "hunter2", "invalid", "on | off"),
     ("GOVERNANCE_LEDGER_RETENTION", "-12", ">= 0", "0 to 3650"),
