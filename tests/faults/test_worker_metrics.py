@@ -56,7 +56,10 @@ async def scrape(port: int) -> Series:
 
 async def until_both_answer(port: int) -> None:
     async def both() -> bool:
-        return total(await scrape(port), "governance_worker_up") == 2
+        try:
+            return total(await scrape(port), "governance_worker_up") == 2
+        except aiohttp.ClientConnectionError:
+            return False  # a killed worker's last thread keeps its socket open a moment longer than the worker is seen
 
     await until(both, seconds=20)
 

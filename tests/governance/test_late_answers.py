@@ -103,7 +103,8 @@ async def test_a_reset_between_configuration_and_counters_shows_the_new_epoch(
     assert await slow_replica.usage() == 5
     async with asyncio.timeout(10):
         gate = slow_replica.hold_question()
-        reading = asyncio.create_task(slow_replica.usage())
+        # A page that is read for the first time asks Redis after Postgres, not at once.
+        reading = asyncio.create_task(slow_replica.usage(SLOW))
         await gate.reached.wait()  # with the old epoch in its hands
         await connection.execute("UPDATE budgets SET epoch = epoch + 1")
         await replica.book((*await meter_of_budget(connection, "b"), 2 * 10**9))
