@@ -13,9 +13,8 @@ from service.domain.pricing import PricedCall, Tokens
 from service.domain.usage import MeterCharge, UsageEvent
 from service.domain.windows import to_us
 from service.governance.holds import HoldDetails
-from service.governance.policies.cache import GLOBAL_TENANT
 from service.governance.policies.prices import PriceBook
-from service.governance.settlement.charges import charges_not_held, held_charges, ledger_charges, live_uses, rerouted
+from service.governance.settlement.charges import held_charges, ledger_charges, live_uses, rerouted
 from service.governance.settlement.held import Held
 from service.governance.settlement.waiting import Booking
 
@@ -110,9 +109,7 @@ def _charges(call: _Call, amounts: Amounts, at: datetime, context: Context) -> l
 
 def _charges_of_held(call: _Call, held: Held, amounts: Amounts, whole: GlobalPolicy) -> list[MeterCharge]:
     details = held.details
-    charges = held_charges(held, amounts)
-    if GLOBAL_TENANT not in dict(held.parts):
-        charges += charges_not_held(details, whole, amounts)
+    charges = held_charges(held, whole, amounts)
     if call.policy is not None and (call.provider, call.model) != (details.provider, details.model):
         charges = rerouted(charges, call.policy, whole, details, amounts, (call.provider, call.model))
     return charges

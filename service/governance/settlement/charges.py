@@ -2,27 +2,34 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from service.counters.holds import LiveUse
+from service.counters.holds import Hold, LiveUse
 from service.domain.charging import Amounts, charges_at
 from service.domain.meters import Tenant
 from service.domain.policy import GlobalPolicy, Policy, limits_on
 from service.domain.usage import MeterCharge
-from service.governance.holds import HoldDetails
+from service.governance.holds import HoldDetails, decode_details
 from service.governance.settlement.held import Held
 
 
-def held_charges(held: Held, amounts: Amounts) -> list[MeterCharge]:
+def held_charges(held: Held, whole: GlobalPolicy, amounts: Amounts) -> list[MeterCharge]:
     """A call belongs to the windows it was admitted in, on every meter."""
-    return [
+    charged = [hold for _, hold in held.parts if is_of_call(held.details, hold)]
+    charges = [
         MeterCharge(meter.meter_id, meter.epoch, meter.window_start_us, amount, meter.kind == "r")
-        for _, hold in held.parts
+        for hold in charged
         for meter in hold.meters
         if (amount := _amount(meter.meter_id, amounts))
     ]
+    return charges if len(charged) > 1 else charges + charges_not_held(held.details, whole, amounts)
+
+
+def is_of_call(details: HoldDetails, part: Hold) -> bool:
+    """Of several attempts at one call, one may have left its part of the hold for another provider than it has now."""
+    return decode_details(part.details).provider == details.provider
 
 
 def charges_not_held(details: HoldDetails, whole: GlobalPolicy, amounts: Amounts | None = None) -> list[MeterCharge]:
-    """Of limits of the whole deployment that held the call, when that part of its hold is lost.
+    """Of limits of the whole deployment that held the call, when that part of its hold is lost or of another provider.
 
     Without amounts, what was estimated.
     """

@@ -32,7 +32,7 @@ from service.governance.background import repeat
 from service.governance.holds import HoldDetails, KnownHolds, decode_details
 from service.governance.measures import EngineMeasures
 from service.governance.policies.cache import GLOBAL_TENANT, Policies
-from service.governance.settlement.charges import charges_not_held, ledger_charges, live_uses
+from service.governance.settlement.charges import charges_not_held, is_of_call, ledger_charges, live_uses
 from service.governance.settlement.group_commit import EXPIRED, GroupCommit
 from service.governance.settlement.waiting import Booking
 from service.store.postgres import StoreUnavailableError
@@ -147,9 +147,11 @@ class Expiry:
         bookings: list[Booking] = []
         everywhere = await self._parts.policies.whole()
         for hold, whole in expired:
-            details, charges = decode_details(hold.details), _charges(hold, whole)
-            if whole is None:
-                charges += charges_not_held(details, everywhere)
+            details = decode_details(hold.details)
+            if whole is not None and is_of_call(details, whole):
+                charges = _charges(hold, whole)
+            else:
+                charges = _charges(hold) + charges_not_held(details, everywhere)
             uses: tuple[tuple[Tenant, LiveUse], ...] = ()
             if any(charge.live_only for charge in charges):
                 # Redis keeps them where the tenant's counters are laid out now.
@@ -181,12 +183,11 @@ class Expiry:
             log.debug("expired holds stay: a store does not answer")
 
 
-def _charges(hold: Hold, whole: Hold | None) -> list[MeterCharge]:
+def _charges(*parts: Hold) -> list[MeterCharge]:
     """What it held, on every meter. Those of the ledger at nothing too: a late report may have more to add there."""
     return [
         MeterCharge(meter.meter_id, meter.epoch, meter.window_start_us, int(meter.amount), meter.kind == "r")
-        for part in (hold, whole)
-        if part is not None
+        for part in parts
         for meter in part.meters
         if meter.kind == "l" or (meter.kind == "r" and meter.amount != "0")
     ]

@@ -72,6 +72,26 @@ async def test_what_holds_in_the_deployment_s_limits_alone_ends_although_nobody_
 
 
 @pytest.mark.parametrize("is_reported", [True, False])
+async def test_what_an_attempt_for_another_provider_left_in_the_deployment_s_limits_is_not_what_is_charged(
+    new_worker: NewWorker, make: Factory, clock: Clock, connection: Connection, redis: Redis, *, is_reported: bool
+) -> None:
+    config = await make.model_config(model_name="*", provider="openai")
+    await make.budget(id="of openai", model_config_id=config, anchored_at=clock.now)
+    await new_worker().authorize(**CALL, provider="anthropic")
+    left = await redis.hget(GLOBAL_HOLDS, "call")
+    await redis.flushdb()
+    await new_worker().authorize(**CALL, provider="openai")
+    await redis.hset(GLOBAL_HOLDS, "call", left)
+    clock.forward(seconds=0 if is_reported else 60)
+    if is_reported:
+        await new_worker().report("call", model="gpt-4o", cost=2)
+    else:
+        await new_worker().expire()
+    assert await totals(connection) == booked(2) | {"budget:of openai": 2 * NANO}
+    assert await redis.hget(GLOBAL_HOLDS, "call") == b"e"
+
+
+@pytest.mark.parametrize("is_reported", [True, False])
 async def test_a_call_whose_part_in_the_deployment_s_limits_is_lost_is_charged_to_them_all_the_same(
     new_worker: NewWorker, clock: Clock, connection: Connection, redis: Redis, is_reported: bool
 ) -> None:
