@@ -13,7 +13,7 @@ from service.governance.admission.degraded import DegradedDecisions
 from service.governance.admission.doubts import Doubts
 from service.governance.admission.reserve import Reserver
 from service.governance.admission.without_redis import LocalDecisions
-from service.governance.holds import KnownHolds
+from service.governance.holds import KnownHolds, NotedTenants
 from service.governance.measures import EngineMeasures
 from service.governance.policies.cache import Policies
 from service.governance.policies.prices import PriceBook
@@ -51,19 +51,26 @@ def build_engine(
     clock: Callable[[], datetime],
 ) -> Engine:
     """Everything by what it needs; nothing is asked of a store yet."""
-    batcher, usage, holds = counters.batcher, Usage(store, counters), KnownHolds()
+    batcher, usage, holds, noted = counters.batcher, Usage(store, counters), KnownHolds(), NotedTenants()
     policies = Policies(store, sealer=sealer, clock=clock, max_bytes=settings.policy_cache_mb * 1024 * 1024)
     prices = PriceBook(store)
     local = LocalDecisions(usage, policy=settings.on_counters_unavailable, shares=settings.replicas * settings.workers)
     group_commit = GroupCommit(store, batcher, measures=measures, clock=clock)
     doubts = Doubts(batcher)
     expiry = Expiry(
-        ExpiryParts(batcher=batcher, group_commit=group_commit, known_holds=holds, policies=policies, doubts=doubts),
+        ExpiryParts(
+            batcher=batcher,
+            group_commit=group_commit,
+            known_holds=holds,
+            noted=noted,
+            policies=policies,
+            doubts=doubts,
+        ),
         expired_holds=settings.expired_holds,
         measures=measures,
         clock=clock,
     )
-    reserver = Reserver(batcher, usage, expire=expiry.end_expired)
+    reserver = Reserver(batcher, usage, noted=noted, expire=expiry.end_expired)
     admission = Admission(
         AdmissionParts(
             policies=policies,

@@ -1,12 +1,18 @@
-"""What a worker knows of the holds it admitted, so that settling one needs no question; bounded, Redis knows all."""
+"""What a worker knows of the holds it admitted, and of whose they are; bounded, Redis knows all."""
 
 from collections import OrderedDict
+from collections.abc import Set
 
 import msgspec
 
 _MOST_HOLDS = 50_000
 # All of them at a time would keep the event loop for milliseconds.
 _HOLDS_PER_LOOK = 2_000
+_MOST_NOTED = 100_000
+_TENANTS_PER_LOOK = 2_000
+_NOTE_EVERY_US = 30_000_000
+# For so long after it was noted a tenant stays in the list of those that may have holds, whether it has any or not.
+QUIET_US = 120_000_000
 
 
 class HoldDetails(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -40,7 +46,7 @@ def decode_details(details: str) -> HoldDetails:
 
 
 class KnownHolds:
-    """By request id, the tenant whose limits hold the call, until it ends here or expires."""
+    """By request id, the tenant whose limits hold the call, until it ends here or expires: settling asks nobody."""
 
     def __init__(self) -> None:
         # Not a dict: finding its first entry takes the longer the more were taken out before it.
@@ -66,3 +72,27 @@ class KnownHolds:
         del self._to_look_at[-_HOLDS_PER_LOOK:]
         known = ((request_id, self._holds.get(request_id)) for request_id in looked_at)
         return {request_id: hold[0] for request_id, hold in known if hold is not None and hold[1] <= now_us}
+
+
+class NotedTenants:
+    """The tenants that this worker noted in Redis, where whoever looks for expired holds finds them, and when."""
+
+    def __init__(self) -> None:
+        self._noted: dict[str, int] = {}
+        self._to_look_at: list[str] = []
+
+    def add(self, tenant_id: str, now_us: int) -> None:
+        if len(self._noted) >= _MOST_NOTED:
+            self._noted.clear()
+        self._noted[tenant_id] = now_us
+
+    def is_recent(self, tenant_id: str, now_us: int) -> bool:
+        """Whether it need not be noted again."""
+        return now_us - self._noted.get(tenant_id, 0) < _NOTE_EVERY_US
+
+    def lost(self, listed: Set[str], now_us: int) -> list[str]:
+        """Some that Redis must have lost, since they are not listed so soon: all, in a few looks."""
+        self._to_look_at = self._to_look_at or list(self._noted)
+        looked_at = self._to_look_at[-_TENANTS_PER_LOOK:]
+        del self._to_look_at[-_TENANTS_PER_LOOK:]
+        return [each for each in looked_at if each not in listed and now_us - self._noted.get(each, 0) < QUIET_US]

@@ -13,9 +13,6 @@ from service.governance.admission.verdict import Verdict
 from service.governance.holds import KnownHolds, decode_details
 from service.governance.policies.prices import PriceBook
 
-_NOTE_EVERY_US = 30_000_000
-_MOST_NOTED = 100_000
-
 
 class LiveDecisions:
     """Raises what `Reserver.reserve` does, and RefusedError. `draw` picks among providers by weight."""
@@ -32,7 +29,6 @@ class LiveDecisions:
         self._prices = prices
         self._known_holds = known_holds
         self._draw = draw
-        self._noted: dict[str, int] = {}
 
     async def decide(self, call: Call) -> Verdict:
         """Until a provider has room or none is left that may have."""
@@ -105,7 +101,7 @@ class LiveDecisions:
         """On the path; what others are limited to is only looked at."""
         path, others = limits
         tenant = call.policy.tenant
-        await self._note(tenant.id, call.now_us)
+        await self._reserver.note(tenant.id, now_us=call.now_us)
         own = await self._reserver.reserve(tenant, asked, path, [each.limits for each in others])
         if own.outcome != "refused" and asked.hold.reserve:
             self._known_holds.add(call.request_id, tenant.id, own.expires_us)
@@ -115,7 +111,7 @@ class LiveDecisions:
         self, whole: Reserved, call: Call, asked: Asked, limits: tuple[Sequence[Limits], Sequence[ProviderAccess]]
     ) -> Outcome:
         """After the limits of the whole deployment, which are given back when the tenant's own refuse."""
-        await self._note(call.whole.tenant.id, call.now_us)
+        await self._reserver.note(call.whole.tenant.id, now_us=call.now_us)
         if whole.outcome == "refused":
             asked = msgspec.structs.replace(asked, hold=msgspec.structs.replace(asked.hold, reserve=False))
         try:
@@ -144,12 +140,3 @@ class LiveDecisions:
     async def _give_back(self, call: Call, whole: Reserved) -> None:
         if whole.outcome == "ok":
             await self._reserver.give_back(call.whole.tenant, call.request_id, now_us=call.now_us)
-
-    async def _note(self, tenant_id: str, now_us: int) -> None:
-        """Let whoever looks for expired holds know of the tenant, now and again."""
-        if now_us - self._noted.get(tenant_id, 0) < _NOTE_EVERY_US:
-            return
-        if len(self._noted) >= _MOST_NOTED:
-            self._noted.clear()
-        await self._reserver.note(tenant_id, now_us=now_us)
-        self._noted[tenant_id] = now_us

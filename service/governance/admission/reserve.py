@@ -23,6 +23,7 @@ from service.domain.meters import Meter, Tenant
 from service.domain.policy import Limit, LimitKind, Limits
 from service.domain.windows import from_us
 from service.governance.admission.texts import LimitText, Texts
+from service.governance.holds import NotedTenants
 from service.governance.tree.usage import Usage
 from service.store.postgres import StoreUnavailableError
 
@@ -70,9 +71,17 @@ class Reserved(msgspec.Struct, frozen=True, gc=False):
 class Reserver:
     """`expire` ends the holds of a tenant that have expired, because they take room."""
 
-    def __init__(self, batcher: ScriptBatcher, usage: Usage, *, expire: Callable[[str], Awaitable[object]]) -> None:
+    def __init__(
+        self,
+        batcher: ScriptBatcher,
+        usage: Usage,
+        *,
+        noted: NotedTenants,
+        expire: Callable[[str], Awaitable[object]],
+    ) -> None:
         self._batcher = batcher
         self._usage = usage
+        self._noted = noted
         self._expire = expire
         self._texts = Texts()
 
@@ -120,8 +129,10 @@ class Reserver:
             await settle(self._batcher, tenant, Settled(ended=[request_id], remember=False), now_us=now_us)
 
     async def note(self, tenant_id: str, *, now_us: int) -> None:
-        """Let whoever looks for expired holds know of the tenant. Raises CountersUnavailableError."""
-        await note_holding(self._batcher, tenant_id, now_us=now_us)
+        """Let whoever looks for expired holds know of the tenant, now and again. Raises CountersUnavailableError."""
+        if not self._noted.is_recent(tenant_id, now_us):
+            await note_holding(self._batcher, tenant_id, now_us=now_us)
+            self._noted.add(tenant_id, now_us)
 
     async def _end_expired(self, tenant_id: str) -> bool:
         """Whether the room they take could be given back: they are booked first, so without Postgres it cannot."""

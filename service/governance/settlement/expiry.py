@@ -4,7 +4,7 @@ booked. A setting has it given back instead.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Literal
 
@@ -29,7 +29,7 @@ from service.domain.usage import MeterCharge, UsageEvent
 from service.domain.windows import from_us, to_us
 from service.governance.admission.doubts import Doubts
 from service.governance.background import repeat
-from service.governance.holds import HoldDetails, KnownHolds, decode_details
+from service.governance.holds import QUIET_US, HoldDetails, KnownHolds, NotedTenants, decode_details
 from service.governance.measures import EngineMeasures
 from service.governance.policies.cache import GLOBAL_TENANT, Policies
 from service.governance.settlement.charges import charges_not_held, is_of_call, ledger_charges, live_uses
@@ -42,8 +42,6 @@ ExpiredHolds = Literal["book", "release"]
 _INTERVAL_SECONDS = 1.0
 _HOLDS_PER_LOOK = 500
 _TENANTS_PER_PAGE = 500
-# Longer than a worker waits before it notes a tenant again.
-_QUIET_US = 120_000_000
 log = structlog.get_logger()
 
 
@@ -53,6 +51,7 @@ class ExpiryParts(msgspec.Struct, frozen=True, kw_only=True):
     batcher: ScriptBatcher
     group_commit: GroupCommit
     known_holds: KnownHolds
+    noted: NotedTenants
     policies: Policies
     doubts: Doubts
 
@@ -83,10 +82,10 @@ class Expiry:
         now_us = to_us(self._clock())
         await self._parts.doubts.give_back(now_us=now_us)
         await self._note_own(now_us)
-        start, holds_open, done = 0, 0, list[str]()
+        start, holds_open, done, listed = 0, 0, list[str](), set[str]()
         failures: list[BaseException] = []
         while page := await list_holding(
-            self._batcher, start=start, most=_TENANTS_PER_PAGE, done=done, done_before_us=now_us - _QUIET_US
+            self._batcher, start=start, most=_TENANTS_PER_PAGE, done=done, done_before_us=now_us - QUIET_US
         ):
             found = await asyncio.gather(*map(self.end_expired, page), return_exceptions=True)
             # Of one that fails the others must not hear.
@@ -95,8 +94,10 @@ class Expiry:
             done = [tenant_id for tenant_id, of in looked_at.items() if not of.open and not of.ended]
             holds_open += sum(of.open for of in looked_at.values())
             start += len(page)
+            listed.update(page)
         if done:
-            await list_holding(self._batcher, start=start, most=1, done=done, done_before_us=now_us - _QUIET_US)
+            await list_holding(self._batcher, start=start, most=1, done=done, done_before_us=now_us - QUIET_US)
+        await self._note(self._parts.noted.lost(listed, now_us), now_us)
         # Nobody notes a call that was not admitted, and holds there alone: it is always looked at.
         await self.end_expired(GLOBAL_TENANT)
         self._measures.holds_open = holds_open
@@ -106,11 +107,12 @@ class Expiry:
     async def _note_own(self, now_us: int) -> None:
         """Redis may have lost the list with everything else: what this worker admitted it knows by itself."""
         expired = self._parts.known_holds.expired(now_us)
-        await asyncio.gather(
-            *(note_holding(self._batcher, tenant_id, now_us=now_us) for tenant_id in set(expired.values()))
-        )
+        await self._note(set(expired.values()), now_us)
         for request_id in expired:
             self._parts.known_holds.end(request_id)
+
+    async def _note(self, tenant_ids: Iterable[str], now_us: int) -> None:
+        await asyncio.gather(*(note_holding(self._batcher, tenant_id, now_us=now_us) for tenant_id in tenant_ids))
 
     async def end_expired(self, tenant_id: str) -> HoldsOfTenant:
         """End the tenant's expired holds; answers what it had before.

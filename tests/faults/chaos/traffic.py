@@ -93,6 +93,10 @@ class Traffic:
             if answer.status == 200:
                 self._note_verdict(call, answer.body, was_told=was_told)
                 return
+            if answer.status == 409 and time.monotonic() - call.begun_at > call.hold_seconds:
+                # An earlier attempt held, and its hold has expired.
+                was_told = False
+                break
             if answer.status != 503:
                 self.faults.append(f"authorize of {call.request_id} was answered {answer}")
                 break

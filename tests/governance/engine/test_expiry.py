@@ -105,6 +105,18 @@ async def test_a_worker_finds_its_tenants_again_when_redis_forgot_who_holds(
     assert (await totals(connection))["budget:b"] == 2 * NANO
 
 
+async def test_what_redis_forgot_of_who_holds_is_told_again_at_once_for_others_to_find(
+    new_worker: NewWorker, clock: Clock, connection: Connection, redis: Redis
+) -> None:
+    died = new_worker()
+    await died.authorize(**CALL)
+    await redis.delete("gov:holding")
+    await died.expire()
+    clock.forward(seconds=60)
+    await new_worker().expire()
+    assert await totals(connection) == booked(2, 50)
+
+
 async def test_a_report_that_comes_too_late_is_charged_once_and_at_what_it_says_when_that_is_more(
     worker: Worker, clock: Clock, connection: Connection
 ) -> None:
@@ -126,14 +138,15 @@ async def test_a_report_that_comes_too_late_is_charged_once_and_at_what_it_says_
 async def test_a_worker_forgets_calls_that_others_ended(
     new_worker: NewWorker, worker: Worker, clock: Clock, redis: Redis
 ) -> None:
-    await worker.authorize(**CALL)
+    await worker.authorize(**CALL | {"ttl": 300})
     await new_worker().report("call", cost=1)
+    # So long after it was noted the tenant need not be listed; but the hold would last still.
+    clock.forward(seconds=150)
     await redis.delete("gov:holding")
     await worker.expire()
-    # Its hold would last still: there is nothing to look for.
     assert await redis.exists("gov:holding") == 0
     for looks in (1, 0):
-        clock.forward(seconds=60)
+        clock.forward(seconds=300)
         await redis.delete("gov:holding")
         await worker.expire()
         assert await redis.exists("gov:holding") == looks
