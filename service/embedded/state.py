@@ -20,7 +20,7 @@ def create_state_folder(path: Path) -> None:
     if path.is_dir():
         return
     mode = 0o711 if os.geteuid() == 0 else 0o700
-    path.mkdir(mode=mode, parents=True)
+    path.mkdir(mode=mode, parents=True, exist_ok=True)  # servers that start together all make it
     path.chmod(mode)  # mkdir leaves out what the umask masks
 
 

@@ -2,13 +2,15 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
 from service.embedded.servers import EmbeddedValkey
-from service.embedded.state import StateFolderBusy, hold_state_folder
+from service.embedded.state import StateFolderBusy, create_state_folder, hold_state_folder
 
 _HOLD = """
 import sys
@@ -69,3 +71,17 @@ def test_a_new_folder_is_private_and_an_existing_one_is_left_as_it_is(tmp_path: 
             assert folder == path.resolve()
     assert (tmp_path / "new").stat().st_mode & 0o066 == 0
     assert existing.stat().st_mode & 0o777 == 0o755
+
+
+def test_servers_that_start_together_may_all_make_the_folder(tmp_path: Path) -> None:
+    servers, folders = 4, [tmp_path / str(number) for number in range(200)]
+    together = Barrier(servers)
+
+    def make(_: int) -> None:
+        for folder in folders:
+            together.wait(timeout=10)
+            create_state_folder(folder)
+
+    with ThreadPoolExecutor(servers) as pool:
+        list(pool.map(make, range(servers)))
+    assert {folder.stat().st_mode & 0o066 for folder in folders} == {0}
