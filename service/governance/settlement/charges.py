@@ -13,7 +13,8 @@ from service.governance.settlement.held import Held
 
 def held_charges(held: Held, whole: GlobalPolicy, amounts: Amounts) -> list[MeterCharge]:
     """A call belongs to the windows it was admitted in, on every meter."""
-    charged = [hold for _, hold in held.parts if is_of_call(held.details, hold)]
+    own = held.details.tenant_id
+    charged = [hold for tenant_id, hold in held.parts if tenant_id == own or is_of_call(held.details, hold)]
     charges = [
         MeterCharge(meter.meter_id, meter.epoch, meter.window_start_us, amount, meter.kind == "r")
         for hold in charged
