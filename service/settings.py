@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from service.domain.sealing import parse_encryption_key
-from service.urls import is_url
+from service.url_syntax import is_url
 
 
 class SettingsError(Exception):

@@ -28,8 +28,8 @@ MAY_IMPORT = {
     "service.demo": DOMAIN | SETTINGS | {"service.store"},
     # For programs that run elsewhere.
     "service.client": set(),
-    "service.urls": set(),
-    "service.settings": DOMAIN | {"service.urls"},
+    "service.url_syntax": set(),
+    "service.settings": DOMAIN | {"service.url_syntax"},
     "service.encryption_key": DOMAIN,
     "service.supervisor": SETTINGS | {"service.telemetry"},
     "service.app": INSIDE | SETTINGS | {"service.background", "service.http", "service.telemetry"},

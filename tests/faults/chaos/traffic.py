@@ -94,9 +94,7 @@ class Traffic:
                 self._note_verdict(call, answer.body, was_told=was_told)
                 return
             if answer.status == 409 and time.monotonic() - call.begun_at > call.hold_seconds:
-                # An earlier attempt held, and its hold has expired.
-                was_told = False
-                break
+                break  # an earlier attempt held, and its hold has expired
             if answer.status != 503:
                 self.faults.append(f"authorize of {call.request_id} was answered {answer}")
                 break

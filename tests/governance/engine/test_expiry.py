@@ -105,16 +105,28 @@ async def test_a_worker_finds_its_tenants_again_when_redis_forgot_who_holds(
     assert (await totals(connection))["budget:b"] == 2 * NANO
 
 
-async def test_what_redis_forgot_of_who_holds_is_told_again_at_once_for_others_to_find(
-    new_worker: NewWorker, clock: Clock, connection: Connection, redis: Redis
+async def test_what_redis_forgot_of_who_holds_is_told_again_at_the_next_look_and_no_other(
+    worker: Worker, clock: Clock, redis: Redis
 ) -> None:
-    died = new_worker()
-    await died.authorize(**CALL)
+    await worker.authorize(**CALL)
+    listed = await redis.zrange("gov:holding", 0, -1)
+    noted = await redis.zrange("gov:holding", 0, -1, withscores=True)
+    clock.forward(seconds=1)
+    await worker.expire()
+    assert noted
+    assert await redis.zrange("gov:holding", 0, -1, withscores=True) == noted
     await redis.delete("gov:holding")
-    await died.expire()
-    clock.forward(seconds=60)
-    await new_worker().expire()
-    assert await totals(connection) == booked(2, 50)
+    await worker.expire()
+    assert await redis.zrange("gov:holding", 0, -1) == listed
+
+
+async def test_a_tenant_is_noted_by_one_call_in_half_a_minute(worker: Worker, clock: Clock, redis: Redis) -> None:
+    await worker.authorize(**CALL)
+    for seconds, is_noted in ((29, False), (1, True)):
+        clock.forward(seconds=seconds)
+        await redis.delete("gov:holding")
+        await worker.authorize(**CALL | {"request_id": f"after {seconds}"})
+        assert await redis.exists("gov:holding") == is_noted
 
 
 async def test_a_report_that_comes_too_late_is_charged_once_and_at_what_it_says_when_that_is_more(

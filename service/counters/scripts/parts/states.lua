@@ -46,8 +46,8 @@ local function meter_ids_of(states)
     return meter_ids
 end
 
--- Redis keeps a hash of up to 512 short texts as a list, and looks for each field from its beginning: a third of what an
--- authorize costs it, for a tenant of a hundred virtual keys. One text of more than 64 bytes makes the hash a table.
+-- Redis keeps a hash of up to 512 short texts as a list, and looks for each field from its beginning: a quarter of what an
+-- authorize cost it, for a tenant of a hundred virtual keys. One text of more than 64 bytes makes the hash a table.
 local ABOUT = 'states of meters by their id; so long a text that Redis keeps a table of them, not a list'
 
 -- How many of what is stored changed, which is written.

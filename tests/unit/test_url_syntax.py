@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.urls import is_url
+from service.url_syntax import is_url
 
 
 @pytest.mark.parametrize(
