@@ -8,6 +8,7 @@ Locust itself takes about a millisecond of a core for each request: for the most
 `python -m tests.load --url …`.
 """
 
+import logging
 import os
 import random
 from typing import Any
@@ -21,17 +22,19 @@ _TOKEN = os.environ.get("GOVERNANCE_TOKEN", "")
 _VIRTUAL_KEYS = [value for value in os.environ.get("GOVERNANCE_VIRTUAL_KEYS", "").split(",") if value]
 _HEADERS = {"Authorization": f"Bearer {_TOKEN}"} if _TOKEN else {}
 
+if not _VIRTUAL_KEYS:
+    logging.getLogger(__name__).warning("GOVERNANCE_VIRTUAL_KEYS is not set: no calls are made, only operators read")
+
 
 class Gateway(FastHttpUser):
     """Asks before each call, and reports after it."""
 
+    abstract = not _VIRTUAL_KEYS
     wait_time = between(0.0, 0.1)
     weight = 50
 
     @task
     def call(self) -> None:
-        if not _VIRTUAL_KEYS:
-            return
         value, request_id = random.choice(_VIRTUAL_KEYS), uuid4().hex
         decision = self._post(AUTHORIZE, authorize_body(value, request_id))
         if decision.get("allowed"):
