@@ -85,9 +85,10 @@ class Lane:
         self._closed = True
         while self._resting:
             self._resting.pop().set_result(None)
-        carrying = [carrier.task for carrier in self._carriers if carrier.task]
-        if carrying:
-            await asyncio.wait(carrying, timeout=self._timeout_seconds)
+        last_at = self._loop.time() + self._timeout_seconds
+        # Each time anew: one that goes may call another for what it leaves.
+        while (carrying := self._tasks()) and (left_seconds := last_at - self._loop.time()) > 0:
+            await asyncio.wait(carrying, timeout=left_seconds)
         self._traffic.refuse(self._queue, "closed")
         self._queue.clear()
         for task in carrying:
@@ -96,6 +97,9 @@ class Lane:
         if self._watch is not None:
             self._watch.cancel()
         await self._connections.close()
+
+    def _tasks(self) -> list[asyncio.Task[None]]:
+        return [carrier.task for carrier in self._carriers if carrier.task]
 
     def _reason_to_refuse(self) -> Reason | None:
         if self._closed:

@@ -243,7 +243,7 @@ async def test_frozen_callers_are_told_in_time_then_at_once_and_thawed_all_is_we
 async def test_closed_while_calls_wait_all_are_told_or_answered(settings: Settings) -> None:
     for turns in range(10):
         client = open_counters(settings)
-        calls = [client.batcher.submit(ScriptCall(ECHO, (KEY,), b"1")) for _ in range(500)]
+        calls = [client.batcher.submit(ScriptCall(ECHO, (KEY,), b"1")) for _ in range(4000)]
         for _ in range(turns):
             await asyncio.sleep(0)
         await client.close()
